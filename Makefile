@@ -1,0 +1,66 @@
+# lmkd: what can be done here. `make` alone lists it. On Debian every target brings what it lacks by itself.
+.DELETE_ON_ERROR:
+.PHONY: help run test unit lint board-test bench image wheel clean distclean
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+VENV_READY := $(VENV)/.ready
+BOARD_READY := build/board-packages
+REPORTS := build/reports
+
+BOARD_PACKAGES := qemu-system-arm mmdebstrap gcc-arm-linux-gnueabihf libc6-dev-armhf-cross e2fsprogs cpio gzip kmod
+
+help:
+	@echo 'make run         boot the emulated ARM board with lmkd under a demonstration load'
+	@echo 'make test        everything that CI runs: lint, types, unit and property tests, the board'
+	@echo 'make unit        unit and property tests, in random order'
+	@echo 'make lint        ruff and mypy'
+	@echo 'make board-test  the essential scenarios on the emulated board'
+	@echo 'make bench       compare with no manager and with the peers, write docs/benchmark.md'
+	@echo 'make image       build the image of the emulated board (or take it from the cache)'
+	@echo 'make wheel       build the wheel in dist/'
+	@echo 'make clean       remove what was built; make distclean: the virtual environment too'
+
+run: $(VENV_READY) $(BOARD_READY)
+	$(PYTHON) -m tests.board demo
+
+test: lint unit board-test
+
+lint: $(VENV_READY)
+	$(PYTHON) -m ruff check lmkd tests
+	$(PYTHON) -m mypy
+
+# pytest fails when it collects nothing (exit 5), and make with it.
+unit: $(VENV_READY)
+	@mkdir -p $(REPORTS)
+	$(PYTHON) -m pytest tests/unit --junit-xml=$(REPORTS)/unit.xml
+
+board-test: $(VENV_READY) $(BOARD_READY)
+	@mkdir -p $(REPORTS)
+	$(PYTHON) -m pytest tests/board -m board --junit-xml=$(REPORTS)/board.xml
+
+bench: $(VENV_READY) $(BOARD_READY)
+	$(PYTHON) -m tests.board bench
+
+image: $(VENV_READY) $(BOARD_READY)
+	$(PYTHON) -m tests.board image
+
+wheel: $(VENV_READY)
+	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@ls dist/*-py3-none-any.whl
+
+$(VENV_READY): pyproject.toml tools/bootstrap
+	tools/bootstrap venv $(VENV)
+	@touch $@
+
+$(BOARD_READY): Makefile tools/bootstrap
+	tools/bootstrap packages $(BOARD_PACKAGES)
+	@mkdir -p $(@D)
+	@touch $@
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find lmkd tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)

@@ -1,0 +1,72 @@
+"""How commands look to a person: aligned tables, groups of fields, colour where there is a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TextIO
+
+from lmkd.control.protocol import DEFAULT_SOCKET
+from lmkd.log import format_field, format_value, paint, printable
+
+HEADING = "1"
+DIM = "2"
+
+
+def add_socket_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--socket PATH``, common to all commands that ask the running lmkd."""
+    parser.add_argument("--socket", metavar="PATH", default=DEFAULT_SOCKET, help=f"not {DEFAULT_SOCKET}")
+
+
+def use_colour(stream: TextIO, environment: Mapping[str, str] | None = None) -> bool:
+    """Colour is for a terminal that can show it, unless NO_COLOR is set to anything (no-color.org)."""
+    environment = os.environ if environment is None else environment
+    return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+
+
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = (), colour: bool = False
+) -> list[str]:
+    """The lines of a table; columns whose index is in ``right`` are aligned to the right, as numbers are."""
+    cells = [list(headings), *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(headings))]
+    to_right = set(right)
+
+    def joined(line: Sequence[str]) -> str:
+        padded = (
+            cell.rjust(width) if column in to_right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        return "  ".join(padded).rstrip()
+
+    return [paint(joined(cells[0]), HEADING, colour), *(joined(line) for line in cells[1:])]
+
+
+def groups(fields: Mapping[str, Any], colour: bool = False) -> list[str]:
+    """Fields as lines of label and value, nested ones indented below the line of their group.
+
+    ``total_kib`` (or any ``total_...``) inside a group stands on the group's own line.
+    """
+    lines = list(_group_lines(fields, 0))
+    width = max((len(label) for label, _ in lines), default=0)
+    return [
+        f"{paint(label.ljust(width), DIM if label.startswith(' ') else HEADING, colour)}  {text}".rstrip()
+        for label, text in lines
+    ]
+
+
+def _group_lines(fields: Mapping[str, Any], depth: int) -> Iterable[tuple[str, str]]:
+    indent = "  " * depth
+    for key, item in fields.items():
+        if isinstance(item, Mapping):
+            total = next((name for name in item if str(name).startswith("total")), None)
+            text = format_field(str(total), item[total])[1] if total is not None else ""
+            yield indent + printable(format_field(str(key), None)[0]), text if item else "none"
+            yield from _group_lines({name: part for name, part in item.items() if name != total}, depth + 1)
+        elif isinstance(item, list | tuple) and item and all(isinstance(part, Mapping) for part in item):
+            yield indent + printable(format_field(str(key), None)[0]), ""
+            yield from ((f"{indent}  -", format_value(part)) for part in item)
+        else:
+            label, text = format_field(str(key), item)
+            yield indent + printable(label), text

@@ -1,0 +1,167 @@
+"""The kill order without a running lmkd: one look at /proc, judged by the rules of the configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lmkd import matching
+from lmkd.model import PRIORITY_NEVER, class_of
+from lmkd.values import value
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lmkd.kernel.files import Roots
+
+OWN_RULE = "own oom_score_adj"
+INIT_RULE = "process 1"
+_COMM_LIMIT_BYTES = 15
+
+
+@value
+class Process:
+    """One process as /proc shows it; sizes in KiB. None: it could not be read."""
+
+    pid: int
+    comm: str
+    exe: str | None
+    cmdline: str | None
+    user: str | None
+    uid: int | None
+    cgroup: str | None
+    oom_score_adj: int
+    resident_kib: int
+    anonymous_kib: int
+    swapped_kib: int | None
+
+
+def kill_order(
+    processes: Iterable[Process], rules: tuple[tuple[Any, ...], ...], stored_share: float | None
+) -> list[dict[str, Any]]:
+    """Rows as the daemon's own: highest number first, smallest gain first within one, protected ones last.
+
+    ``rules``: ``config.rule_table``. ``stored_share`` is the part of its size that a swapped page
+    occupies in the store; None (no store) counts resident anonymous memory alone, the least that comes back.
+    """
+    rows = [_row(process, rules, stored_share) for process in processes]
+    return sorted(rows, key=lambda row: (-row["priority"], row["gain_kib"], row["pid"]))
+
+
+def _row(process: Process, rules: tuple[tuple[Any, ...], ...], stored_share: float | None) -> dict[str, Any]:
+    priority, rule = process.oom_score_adj, OWN_RULE
+    index = matching.match_rule(rules, _facts(process))
+    if index is not None:
+        _, _, priority, _, protect, *_, rule = rules[index]
+        priority = PRIORITY_NEVER if protect else priority
+    if process.pid == 1:
+        priority, rule = PRIORITY_NEVER, INIT_RULE
+    return {
+        "order": None,
+        "pid": process.pid,
+        "name": process.comm,
+        "priority": priority,
+        "class": class_of(priority),
+        "rule": rule,
+        "resident_kib": process.resident_kib,
+        "swapped_kib": process.swapped_kib,
+        "gain_kib": process.anonymous_kib + int((process.swapped_kib or 0) * (stored_share or 0)),
+    }
+
+
+def _facts(process: Process) -> dict[str, str | int | None]:
+    return {
+        "comm": process.comm,
+        "exe": process.exe,
+        "cmdline": process.cmdline,
+        "user": process.user,
+        "uid": process.uid,
+        "cgroup": process.cgroup,
+        "unit": None if process.cgroup is None else matching.unit_of_cgroup(process.cgroup),
+    }
+
+
+def read_processes(proc: Path) -> list[Process]:
+    """Every process that can be read and has memory (kernel threads and zombies have none); by psutil."""
+    import psutil
+
+    psutil.PROCFS_PATH = str(proc)
+    found = []
+    for running in psutil.process_iter(["name", "exe", "cmdline", "username", "uids"]):
+        process = _read_process(proc, running.pid, running.info)
+        if process is not None:
+            found.append(process)
+    return found
+
+
+def _read_process(proc: Path, pid: int, info: Mapping[str, Any]) -> Process | None:
+    try:
+        sizes_kib = parse_status_kib(_read(proc / str(pid) / "status"))
+        adj = int(_read(proc / str(pid) / "oom_score_adj"))
+    except (OSError, ValueError):
+        return None
+    if "VmRSS" not in sizes_kib:
+        return None
+    # psutil lengthens a comm that the kernel cut; the rules are for the kernel's.
+    comm = os.fsdecode(os.fsencode(info["name"] or "?")[:_COMM_LIMIT_BYTES])
+    return Process(
+        pid=pid,
+        comm=comm,
+        exe=info["exe"] or None,
+        cmdline=None if info["cmdline"] is None else " ".join(info["cmdline"]),
+        user=info["username"],
+        uid=None if info["uids"] is None else info["uids"].effective,
+        cgroup=_read_cgroup(proc / str(pid) / "cgroup"),
+        oom_score_adj=adj,
+        resident_kib=sizes_kib["VmRSS"],
+        # Without RssAnon the file pages count as well: the most that a death could return.
+        anonymous_kib=sizes_kib.get("RssAnon", sizes_kib["VmRSS"]),
+        swapped_kib=sizes_kib.get("VmSwap"),
+    )
+
+
+def parse_status_kib(text: str) -> dict[str, int]:
+    """The sizes of /proc/PID/status in KiB (Documentation/filesystems/proc.rst; RssAnon from Linux 4.5).
+
+    ValueError for a size that is not a number. A line of another kind is passed over.
+    """
+    sizes_kib = {}
+    for line in text.split("\n"):
+        key, _, rest = line.partition(":")
+        if key in ("VmRSS", "RssAnon", "VmSwap"):
+            sizes_kib[key] = int(rest.removesuffix("kB"))
+    return sizes_kib
+
+
+def parse_cgroup(text: str) -> str | None:
+    """The path in the unified hierarchy (cgroup v2, ``0::PATH``), else in systemd's of v1; None without."""
+    paths = dict(line.split(":", 2)[1:] for line in text.split("\n") if line.count(":") >= 2)
+    return paths.get("") or paths.get("name=systemd")
+
+
+def stored_share(roots: Roots) -> float | None:
+    """What a page in the zram devices occupies as a share of its size; None when nothing is stored."""
+    from lmkd.errors import KernelInterfaceError
+    from lmkd.kernel import zram
+
+    orig_bytes = used_bytes = 0
+    for number in zram.devices(roots):
+        try:
+            stat = zram.mm_stat(roots, number)
+        except (KernelInterfaceError, OSError):
+            continue
+        orig_bytes += stat.orig_bytes
+        used_bytes += stat.used_bytes
+    return min(1.0, used_bytes / orig_bytes) if orig_bytes else None
+
+
+def _read_cgroup(path: Path) -> str | None:
+    try:
+        return parse_cgroup(_read(path))
+    except OSError:
+        return None
+
+
+def _read(path: Path) -> str:
+    return path.read_bytes().decode("utf-8", "surrogateescape")

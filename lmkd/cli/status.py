@@ -1,0 +1,79 @@
+"""``lmkd status``: what the running lmkd sees, as it tells it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from lmkd.cli.render import add_socket_option, groups, use_colour
+from lmkd.errors import EXIT_OK
+from lmkd.log import is_number, paint
+
+FIRST = (
+    "level",
+    "headroom",
+    "forecast",
+    "store",
+    "last_kill",
+    "kills",
+    "in_flight",
+    "cost",
+    "uptime_ms",
+    "degraded",
+)
+LAST = ("stall", "learned", "settings")
+_LEVEL_COLOURS = {"calm": "32", "low": "33", "moderate": "31", "critical": "1;31"}
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``lmkd status``."""
+    parser = subparsers.add_parser(
+        "status",
+        help="what the running lmkd sees",
+        description="Show what the running lmkd sees and has done.",
+    )
+    parser.add_argument("--json", action="store_true", help="print the status as one JSON object")
+    add_socket_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask once and print."""
+    from lmkd.control.client import ControlClient
+
+    with ControlClient(args.socket) as client:
+        status = client.status()
+    if args.json:
+        print(json.dumps(status, indent=2))
+        return EXIT_OK
+    print("\n".join(status_lines(status, use_colour(sys.stdout))))
+    return EXIT_OK
+
+
+def status_lines(status: Mapping[str, Any], colour: bool) -> list[str]:
+    """The status for a person: what matters first, then whatever else there is."""
+    shown = with_derived(status)
+    keys = [key for key in FIRST if key in shown]
+    keys += [key for key in shown if key not in (*FIRST, *LAST)]
+    keys += [key for key in LAST if key in shown]
+    lines = groups({key: shown[key] for key in keys}, colour)
+    level = status.get("level")
+    if isinstance(level, str) and level in _LEVEL_COLOURS:
+        lines[0] = lines[0].removesuffix(level) + paint(level, _LEVEL_COLOURS[level], colour)
+    return lines
+
+
+def with_derived(status: Mapping[str, Any]) -> dict[str, Any]:
+    """The status with its times turned into ``uptime_ms``, and the store's compression as ``ratio``."""
+    shown = dict(status)
+    now_ms, started_ms = shown.pop("t_ms", None), shown.pop("started_ms", None)
+    if is_number(now_ms) and is_number(started_ms):
+        shown.setdefault("uptime_ms", now_ms - started_ms)
+    store = shown.get("store")
+    if isinstance(store, Mapping) and "ratio" not in store:
+        orig_kib, used_kib = store.get("orig_kib"), store.get("used_kib")
+        ratio = orig_kib / used_kib if is_number(orig_kib) and is_number(used_kib) and used_kib > 0 else None
+        shown["store"] = {**store, "ratio": ratio}
+    return shown

@@ -1,0 +1,134 @@
+"""``lmkd store up|down|status``: the compressed store by hand, configured as for ``lmkd run``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from lmkd.errors import EXIT_OK
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lmkd.kernel.files import Roots
+    from lmkd.store.state import StoreSpec, StoreState
+
+_LINES = (
+    ("device", "device"),
+    ("algorithm", "algorithm"),
+    ("size", "size_kib"),
+    ("memory limit", "mem_limit_kib"),
+    ("stored", "orig_kib"),
+    ("compressed", "compressed_kib"),
+    ("occupies", "used_kib"),
+    ("occupied at most", "used_max_kib"),
+    ("swap used", "swap_used_kib"),
+    ("swap priority", "swap_priority"),
+    ("ratio", "ratio"),
+)
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``lmkd store`` and its three actions."""
+    parser = subparsers.add_parser("store", help="bring the compressed store up or down, or look at it")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="up|down|status")
+    up = actions.add_parser("up", help="adopt the store that is up, or make one as configured")
+    down = actions.add_parser("down", help="take the store down; refused while what is stored would not fit")
+    status = actions.add_parser("status", help="what the store is and holds")
+    up.add_argument(
+        "--config", metavar="FILE", type=Path, action="append",
+        help="use this file instead of the system's configuration (may be repeated)",
+    )  # fmt: skip
+    for action in (up, down):
+        action.add_argument("--dry-run", action="store_true", help="say what would be done and touch nothing")
+    for action in (up, down, status):
+        action.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do the action; StoreError and ConfigError go to the caller."""
+    from lmkd.kernel.files import system_roots
+
+    roots = system_roots()
+    if args.action == "status":
+        from lmkd.store.zram_store import status
+
+        print(render(status(roots), args.json))
+        return EXIT_OK
+    return _up(args, roots) if args.action == "up" else _down(args, roots)
+
+
+def _up(args: argparse.Namespace, roots: Roots) -> int:
+    from lmkd.store.dry_run import DryRunEffects
+    from lmkd.store.zram_store import bring_up
+
+    spec = _wanted(args.config, roots)
+    dry_run = DryRunEffects(roots) if args.dry_run else None
+    state = bring_up(roots, spec, _say if dry_run is None else _say_would, dry_run)
+    if dry_run is not None:
+        _say_actions(dry_run.actions)
+    print(render(state, args.json))
+    return EXIT_OK
+
+
+def _down(args: argparse.Namespace, roots: Roots) -> int:
+    from lmkd.store.dry_run import DryRunEffects
+    from lmkd.store.zram_store import status, take_down
+
+    dry_run = DryRunEffects(roots) if args.dry_run else None
+    take_down(roots, _say if dry_run is None else _say_would, effects=dry_run)
+    if dry_run is not None:
+        _say_actions(dry_run.actions)
+    print(render(status(roots), args.json))
+    return EXIT_OK
+
+
+def _wanted(files: list[Path] | None, roots: Roots) -> StoreSpec:
+    from lmkd import config
+    from lmkd.store.fit import read_memory
+    from lmkd.store.state import spec_from_config
+
+    loaded = config.load(files) if files else config.load_default(roots.etc)
+    return spec_from_config(loaded, read_memory(roots).total_kib)
+
+
+def _say(event: str, fields: dict[str, object]) -> None:
+    numbers = " ".join(f"{key}={item}" for key, item in fields.items())
+    print(f"lmkd: {event} {numbers}", file=sys.stderr)
+
+
+def _say_would(event: str, fields: dict[str, object]) -> None:
+    _say(f"would report {event}", fields)
+
+
+def _say_actions(actions: list[str]) -> None:
+    for action in actions:
+        print(f"lmkd: would {action}", file=sys.stderr)
+
+
+def render(state: StoreState, as_json: bool) -> str:
+    """The store as one JSON object, or as aligned lines for a person."""
+    from lmkd.values import as_dict
+
+    fields = as_dict(state)
+    if as_json:
+        import json
+
+        return json.dumps(fields)
+    if state.kind == "none":
+        return "no store is up"
+    origin = "set up by somebody else, used as it is" if state.foreign else "lmkd's own"
+    width = max(len(label) for label, _key in _LINES)
+    lines = [f"{'store':{width}}  {state.kind}, {origin}{', adopted' if state.adopted else ''}"]
+    lines.extend(f"{label:{width}}  {_text(key, fields[key])}" for label, key in _LINES)
+    return "\n".join(lines)
+
+
+def _text(key: str, item: object) -> str:
+    if item is None:
+        return "none" if key == "mem_limit_kib" else "-"
+    if isinstance(item, float):
+        return f"{item:.2f}"
+    if key.endswith("_kib") and isinstance(item, int):
+        return f"{item / 1024:.1f} MiB"
+    return str(item)

@@ -1,0 +1,130 @@
+"""Single values of all files to one complete Config: defaults filled in, contradictions reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lmkd.config.model import (
+    Amount,
+    AppRule,
+    Config,
+    ControlConfig,
+    LogConfig,
+    PolicyConfig,
+    StoreConfig,
+)
+from lmkd.config.problems import Place, Problems
+from lmkd.config.scalars import Setting, default_of
+from lmkd.config.schema import FIELDS, Field, fields_of
+from lmkd.config.sections import Item, Reader
+
+_SECTION_EXAMPLES = (
+    ("store", "store: {kind: zram, size: 60%}"),
+    ("sysctls", "sysctls: {vm.swappiness: 150}"),
+    ("grace", "grace: {service: 200ms}"),
+    ("policy", "policy: {runaway: true}"),
+    ("control", "control: {socket: /run/lmkd/control}"),
+    ("log", "log: {level: info}"),
+)
+
+
+class Settings:
+    """The value of each key by its path, and where it was given; a later value replaces an earlier one."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, tuple[Setting, Place]] = {}
+
+    def read_field(self, field: Field, item: Item, where: str, reader: Reader) -> None:
+        """Take the value of one key; a wrong one is a problem of ``reader``."""
+        self._given[field.path()] = (reader.setting(field, item, where), reader.place(item.node))
+
+    def read_section(self, section: Field, item: Item, reader: Reader) -> None:
+        """Take the values of the keys of a mapping such as ``store``."""
+        example = next(text for key, text in _SECTION_EXAMPLES if key == section.key)
+        items = reader.mapping(item.node, section.key, example)
+        for field, part in reader.known(items or [], section.key, section.key):
+            self.read_field(field, part, section.key, reader)
+
+    def place(self, path: str) -> Place | None:
+        """Where the key was given; None if it was not."""
+        given = self._given.get(path)
+        return given[1] if given else None
+
+    def complete(self) -> dict[str, Setting]:
+        """The value of every single key of the schema: as given, else its default."""
+        return {field.path(): self._value(field) for field in FIELDS
+                if field.kind not in ("section", "rules") and "[]" not in field.section}
+
+    def _value(self, field: Field) -> Setting:
+        given = self._given.get(field.path())
+        return given[0] if given else default_of(field)
+
+
+def build_config(
+    settings: Settings, rules: Iterable[AppRule], sources: Sequence[str], problems: Problems
+) -> Config:
+    """The configuration; with problems reported it may have stand-ins for wrong values: do not use it."""
+    values = settings.complete()
+    overrides = tuple((field.key, number) for field in fields_of("sysctls")
+                      if isinstance(number := values[field.path()], int))
+    _report_contradictions(settings, values, problems)
+    return Config(
+        stall_budget_ms=_number(values["stall_budget"]),
+        store=_store(values),
+        manage_sysctls=bool(values["manage_sysctls"]),
+        sysctls=overrides,
+        mirror_oom_score_adj=bool(values["mirror_oom_score_adj"]),
+        grace=tuple((field.key, _number(values[field.path()])) for field in fields_of("grace")),
+        policy=_policy(values),
+        control=ControlConfig(_word(values["control.socket"])),
+        log=LogConfig(_word(values["log.level"])),
+        apps=tuple(rules),
+        sources=tuple(sources),
+    )
+
+
+def _report_contradictions(settings: Settings, values: dict[str, Setting], problems: Problems) -> None:
+    if values["manage_sysctls"] is not False:
+        return
+    for field in fields_of("sysctls"):
+        place = settings.place(field.path())
+        if place is not None and values[field.path()] is not None:
+            problems.add(place, field.path(), "is never set: manage_sysctls is false, remove one of the two")
+
+
+def _store(values: dict[str, Setting]) -> StoreConfig:
+    return StoreConfig(
+        kind=_word(values["store.kind"]),
+        algorithm=_word(values["store.algorithm"]),
+        size=_amount(values["store.size"]) or Amount(0, None),
+        mem_limit=_amount(values["store.mem_limit"]) or Amount(0, None),
+        swap_priority=_number(values["store.swap_priority"]),
+        on_exit=_word(values["store.on_exit"]),
+    )
+
+
+def _policy(values: dict[str, Setting]) -> PolicyConfig:
+    return PolicyConfig(
+        headroom_floor=_amount(values["policy.headroom_floor"]),
+        file_floor=_amount(values["policy.file_floor"]),
+        kill_horizon_ms=_optional_number(values["policy.kill_horizon"]),
+        runaway_horizon_ms=_optional_number(values["policy.runaway_horizon"]),
+        runaway=bool(values["policy.runaway"]),
+        idle_interval_ms=_optional_number(values["policy.idle_interval"]),
+    )
+
+
+def _number(setting: Setting) -> int:
+    return setting if isinstance(setting, int) else 0
+
+
+def _optional_number(setting: Setting) -> int | None:
+    return setting if isinstance(setting, int) else None
+
+
+def _word(setting: Setting) -> str:
+    return setting if isinstance(setting, str) else ""
+
+
+def _amount(setting: Setting) -> Amount | None:
+    return setting if isinstance(setting, Amount) else None

@@ -1,0 +1,163 @@
+"""The configuration as the rest of lmkd sees it: frozen values, no YAML, no file access."""
+
+from __future__ import annotations
+
+from lmkd.values import value
+
+# On the scale of /proc/PID/oom_score_adj (kernel Documentation/filesystems/proc.rst, 3.1): -1000 is never.
+PRIORITY_OF_CLASS: tuple[tuple[str, int], ...] = (
+    ("protected", -1000),
+    ("foreground", 0),
+    ("visible", 100),
+    ("service", 500),
+    ("background", 700),
+    ("cached", 900),
+)
+CLASS_NAMES: tuple[str, ...] = tuple(name for name, _ in PRIORITY_OF_CLASS)
+PRIORITY_MIN = -1000
+PRIORITY_MAX = 1000
+
+
+def priority_of_class(name: str) -> int | None:
+    """The number of a class on the oom_score_adj scale, or None for a name that is no class."""
+    return next((number for known, number in PRIORITY_OF_CLASS if known == name), None)
+
+
+def class_of_priority(priority: int) -> str:
+    """The class a number falls into: the highest class not above it; -999..-1 count as foreground."""
+    if priority <= PRIORITY_MIN:
+        return "protected"
+    downwards = reversed(PRIORITY_OF_CLASS[1:])
+    return next((name for name, number in downwards if priority >= number), "foreground")
+
+
+@value
+class Amount:
+    """An amount of memory: a percentage of RAM, or KiB; exactly one of the two is set."""
+
+    pct: int | None
+    kib: int | None
+
+    def kib_of(self, ram_kib: int) -> int:
+        """This amount in KiB on a machine with ``ram_kib`` of memory (rounded down)."""
+        if self.kib is not None:
+            return self.kib
+        if self.pct is None:
+            raise ValueError("an amount has neither a percentage nor a size")
+        return ram_kib * self.pct // 100
+
+
+@value
+class StoreConfig:
+    """The compressed swap store: ``size`` is what may be swapped out, ``mem_limit`` the RAM it may take."""
+
+    kind: str
+    algorithm: str
+    size: Amount
+    mem_limit: Amount
+    swap_priority: int
+    on_exit: str
+
+
+@value
+class PolicyConfig:
+    """Numbers that are derived from the machine unless given here; None: derive."""
+
+    headroom_floor: Amount | None
+    file_floor: Amount | None
+    kill_horizon_ms: int | None
+    runaway_horizon_ms: int | None
+    runaway: bool
+    idle_interval_ms: int | None
+
+
+@value
+class ControlConfig:
+    """Where the control socket is."""
+
+    socket: str
+
+
+@value
+class LogConfig:
+    """What is logged: ``level`` is debug, info, warning or error."""
+
+    level: str
+
+
+@value
+class Matcher:
+    """One condition of a rule: ``field`` of a process against ``pattern``, as "exact", "glob" or "regex"."""
+
+    field: str
+    kind: str
+    pattern: str
+
+
+@value
+class AppRule:
+    """What holds for the processes that all of ``matchers`` match; ``file`` and ``line`` say who said so.
+
+    ``priority`` is on the oom_score_adj scale; ``class_name`` is set when it was given by name. ``grace_ms``
+    is the rule's own grace between SIGTERM and SIGKILL, None: that of the class.
+    """
+
+    name: str
+    matchers: tuple[Matcher, ...]
+    priority: int
+    class_name: str | None
+    protect: bool
+    on_kill: str | None
+    grace_ms: int | None
+    group: str
+    file: str
+    line: int
+
+
+@value
+class Config:
+    """Everything that can be configured, validated and complete.
+
+    ``apps`` is in matching order: the first rule that matches wins. ``grace`` has (class, ms between SIGTERM
+    and SIGKILL); ``sysctls`` (name, value) that replace lmkd's own choice. ``sources`` are the files it was
+    read from, in reading order; empty: built-in defaults.
+    """
+
+    stall_budget_ms: int
+    store: StoreConfig
+    manage_sysctls: bool
+    sysctls: tuple[tuple[str, int], ...]
+    mirror_oom_score_adj: bool
+    grace: tuple[tuple[str, int], ...]
+    policy: PolicyConfig
+    control: ControlConfig
+    log: LogConfig
+    apps: tuple[AppRule, ...]
+    sources: tuple[str, ...]
+
+    def grace_ms_of(self, priority: int) -> int:
+        """The grace of the class that ``priority`` falls into, in ms; 0 for protected, never killed."""
+        wanted = class_of_priority(priority)
+        return next((grace_ms for name, grace_ms in self.grace if name == wanted), 0)
+
+
+def rule_table(config: Config) -> tuple[tuple[object, ...], ...]:
+    """The rules of ``config`` as plain tuples that ``marshal`` takes and ``lmkd.matching.match_rule`` reads.
+
+    A row is (name, ((field, kind, pattern), ...), priority, class_name or "", protect, on_kill or "",
+    grace_ms or -1, group, "file:line").
+    """
+    return tuple(
+        (
+            rule.name,
+            tuple((matcher.field, matcher.kind, matcher.pattern) for matcher in rule.matchers),
+            rule.priority,
+            rule.class_name or "",
+            rule.protect,
+            rule.on_kill or "",
+            -1 if rule.grace_ms is None else rule.grace_ms,
+            rule.group,
+            f"{rule.file}:{rule.line}",
+        )
+        for rule in config.apps
+    )

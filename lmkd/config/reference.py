@@ -1,0 +1,95 @@
+"""The reference page of the configuration file, written from the schema."""
+
+from __future__ import annotations
+
+from lmkd.config.model import PRIORITY_OF_CLASS
+from lmkd.config.schema import APP, MATCH, TOP, Field, fields_of
+from lmkd.units import format_kib, format_ms
+
+_INTRODUCTION = """\
+# Configuration reference
+
+Generated from the schema (`lmkd.config.reference_markdown`).
+
+Read are `/etc/lmkd/lmkd.yaml` and then `/etc/lmkd/lmkd.d/*.yaml` in the order of their names. No file and no
+key is required. `lmkd check FILE...` reports every error with file, line, column and key. Durations need a
+unit (`ms`, `s`, `min`, `h`), so do sizes (`K`, `M`, `G`, powers of 1024) and percentages (`%`, of RAM).
+`auto` means that lmkd derives the value from the machine.
+
+Of single values, the one in the latest file wins, key by key.
+"""
+
+_RULES = """\
+**The first rule that matches wins.** Rules are tried in the order of the file; the rules of
+drop-ins come before those of the main file, those of later drop-ins first, and a drop-in's rule replaces an
+earlier file's rule of the same name. A rule that could never be reached, because an earlier one matches all
+that it would, is an error. A process that no rule matches keeps its own `oom_score_adj`.
+
+A priority is a class or a number from -1000 (never killed) to 1000 (killed first), on the scale of
+`oom_score_adj`:
+"""
+
+_PATTERNS = """\
+All conditions given must hold. A pattern without wildcards must equal the whole value. `*`
+stands for any text (also with `/`), `?` for one character, `[a-z]` and `[!a-z]` for one of a set. Quote a
+pattern that begins with `*`: YAML takes it for an alias. `re:` makes it a regular expression (Python's) that
+is searched anywhere in the value: use `^` and `$` for its ends. A value that cannot be read matches nothing.
+"""
+
+_SECTIONS = (
+    ("store", "The compressed store: `store`"),
+    ("sysctls", "Kernel settings: `sysctls`"),
+    ("grace", "Grace by class: `grace`"),
+    ("policy", "Derived numbers: `policy`"),
+    ("control", "Control socket: `control`"),
+    ("log", "Log: `log`"),
+)
+
+_TYPES = (
+    ("duration", "duration"), ("amount", "% of RAM, or size"), ("int", "whole number"),
+    ("bool", "true, false"), ("word", "word"), ("name", "name"), ("path", "absolute path"),
+    ("label", "text"), ("pattern", "pattern"), ("priority", "class or number"), ("section", "mapping"),
+    ("rules", "list of rules"),
+)
+
+
+def reference_markdown() -> str:
+    """The whole page, with every key, its type, default, limits and meaning."""
+    parts = [_INTRODUCTION, "## Top level\n", _table(TOP)]
+    for section, title in _SECTIONS:
+        parts += [f"## {title}\n", _table(section)]
+    parts += ["## Rules: `apps`\n", _RULES, _classes(), _table(APP)]
+    parts += ["## Conditions: `match`\n", _PATTERNS, _table(MATCH)]
+    return "\n".join(parts)
+
+
+def _table(section: str) -> str:
+    rows = [f"| `{field.key}` | {_type(field)} | {_default(field)} | {_limits(field)} | {field.doc} |"
+            for field in fields_of(section)]
+    return "\n".join(["| key | type | default | limits | meaning |", "|---|---|---|---|---|", *rows, ""])
+
+
+def _classes() -> str:
+    rows = [f"| {name} | {number} |" for name, number in PRIORITY_OF_CLASS]
+    return "\n".join(["| class | number |", "|---|---|", *rows, ""])
+
+
+def _type(field: Field) -> str:
+    return next(text for kind, text in _TYPES if kind == field.kind)
+
+
+def _default(field: Field) -> str:
+    return f"`{field.default}`" if field.default else "-"
+
+
+def _limits(field: Field) -> str:
+    if field.allowed:
+        return ", ".join(f"`{word}`" for word in field.allowed)
+    if field.low is None or field.high is None:
+        return "-"
+    if field.kind == "duration":
+        return f"{format_ms(field.low)} to {format_ms(field.high)}"
+    if field.kind != "amount":
+        return f"{field.low} to {field.high}"
+    least = f"; as a size at least {format_kib(field.low_kib)}" if field.low_kib else ""
+    return f"{field.low}% to {field.high}%{least}"

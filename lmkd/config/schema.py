@@ -1,0 +1,158 @@
+"""The one definition of every configuration key: name, type, default, limits and documentation.
+
+Validation, the built-in defaults and the reference page are all made from this table.
+"""
+
+from __future__ import annotations
+
+from lmkd.config.model import PRIORITY_MAX, PRIORITY_MIN, PRIORITY_OF_CLASS
+from lmkd.matching import FIELDS as MATCH_FIELDS
+from lmkd.values import value
+
+TOP = ""
+APP = "apps[]"
+MATCH = "apps[].match"
+AUTO = "auto"
+
+
+@value
+class Field:
+    """One key. ``default`` is as it would be written in YAML ("" for none, "auto" for derived from the
+    machine).
+
+    ``low`` and ``high`` are in the base unit of ``kind``: ms for a duration, % for an amount given in %, else
+    plain; ``low_kib`` is for an amount given as a size.
+    """
+
+    section: str
+    key: str
+    kind: str
+    default: str
+    doc: str
+    allowed: tuple[str, ...] = ()
+    low: int | None = None
+    high: int | None = None
+    low_kib: int | None = None
+
+    def path(self) -> str:
+        """The key with its section: ``store.size``, ``apps[].name``."""
+        return f"{self.section}.{self.key}" if self.section else self.key
+
+
+_TOP_FIELDS = (
+    Field(TOP, "stall_budget", "duration", "33ms",
+          "The longest stall that the foreground may suffer; two frames at 60 Hz.", low=5, high=1000),
+    Field(TOP, "store", "section", "", "The compressed swap store in RAM."),
+    Field(TOP, "manage_sysctls", "bool", "true",
+          "Set the kernel's memory sysctls to suit a compressed store, and restore them on exit."),
+    Field(TOP, "sysctls", "section", "", "Values that replace lmkd's own choice for single sysctls."),
+    Field(TOP, "mirror_oom_score_adj", "bool", "true",
+          "Write priorities to oom_score_adj, so that the kernel, if it ever kills, picks as lmkd would."),
+    Field(TOP, "grace", "section", "", "Time between SIGTERM and SIGKILL by class; 0ms: SIGKILL at once."),
+    Field(TOP, "policy", "section", "", "Numbers that lmkd derives from the machine unless they are given."),
+    Field(TOP, "control", "section", "", "The control socket."),
+    Field(TOP, "log", "section", "", "What is logged."),
+    Field(TOP, "apps", "rules", "[]", "Rules that give applications priorities; the first match wins."),
+)
+
+_STORE_FIELDS = (
+    Field("store", "kind", "word", "zram", "What holds the compressed pages; none: run without a store.",
+          allowed=("zram", "none")),
+    Field("store", "algorithm", "name", AUTO,
+          "The compression algorithm, as in /sys/block/zramN/comp_algorithm; auto: the best the kernel has."),
+    Field("store", "size", "amount", "60%", "How much memory may be swapped out, before compression.",
+          low=1, high=400, low_kib=1024),
+    Field("store", "mem_limit", "amount", "30%", "How much RAM the store may take for what it holds.",
+          low=1, high=100, low_kib=1024),
+    Field("store", "swap_priority", "int", "100", "The swap priority; the highest is used first.",
+          low=0, high=32767),
+    Field("store", "on_exit", "word", "keep", "What becomes of the store when lmkd stops.",
+          allowed=("keep", "down")),
+)
+
+# Limits: kernel Documentation/admin-guide/sysctl/vm.rst and kernel/sysctl.c; the lower limits of
+# min_free_kbytes and vfs_cache_pressure are those below which that document says that the system breaks or
+# runs out of memory.
+_SYSCTL_FIELDS = (
+    Field("sysctls", "vm.swappiness", "int", AUTO,
+          "How willingly anonymous pages go to swap rather than file pages being dropped.", low=0, high=200),
+    Field("sysctls", "vm.page-cluster", "int", AUTO, "Read-ahead from swap, as a power of two in pages.",
+          low=0, high=10),
+    Field("sysctls", "vm.watermark_boost_factor", "int", AUTO,
+          "Extra reclaim after fragmentation, in 1/10000 of the high watermark.", low=0, high=100_000),
+    Field("sysctls", "vm.watermark_scale_factor", "int", AUTO,
+          "Distance between the watermarks, in 1/10000 of memory.", low=1, high=3000),
+    Field("sysctls", "vm.min_free_kbytes", "int", AUTO, "What the kernel keeps free for itself, in KiB.",
+          low=1024, high=1_048_576),
+    Field("sysctls", "vm.vfs_cache_pressure", "int", AUTO,
+          "How willingly directory and inode caches are reclaimed, in %.", low=1, high=1000),
+)
+
+_GRACE_DEFAULTS = (("foreground", "500ms"), ("visible", "300ms"), ("service", "200ms"),
+                   ("background", "100ms"), ("cached", "0ms"))
+_GRACE_FIELDS = tuple(
+    Field("grace", name, "duration", default, f"For class {name}.", low=0, high=60_000)
+    for name, default in _GRACE_DEFAULTS
+)
+
+_POLICY_FIELDS = (
+    Field("policy", "headroom_floor", "amount", AUTO, "Below this headroom applications are ended.",
+          low=0, high=50, low_kib=0),
+    Field("policy", "file_floor", "amount", AUTO, "Clean file cache that the foreground needs; no headroom.",
+          low=0, high=80, low_kib=0),
+    Field("policy", "kill_horizon", "duration", AUTO, "Kill if memory is forecast to end within this time.",
+          low=1, high=60_000),
+    Field("policy", "runaway_horizon", "duration", AUTO,
+          "An application that would eat all that lower deaths return within this time is itself the victim.",
+          low=1, high=600_000),
+    Field("policy", "runaway", "bool", "true", "Whether a runaway application may die before lower ones."),
+    Field("policy", "idle_interval", "duration", AUTO, "The longest time between looks at an idle machine.",
+          low=100, high=3_600_000),
+)
+
+_OTHER_FIELDS = (
+    Field("control", "socket", "path", "/run/lmkd/control", "Path of the control socket, at most 107 bytes."),
+    Field("log", "level", "word", "info", "The least severe level that is logged.",
+          allowed=("debug", "info", "warning", "error")),
+)
+
+_APP_FIELDS = (
+    Field(APP, "name", "label", "",
+          "Name in records, by default made of the patterns. In a drop-in, replaces the rule of that name."),
+    Field(APP, "match", "section", "", "Conditions on a process; all of them must hold. Required."),
+    Field(APP, "priority", "priority", "",
+          "A class, or a number on the kernel's scale. Required unless protect is true.", low=PRIORITY_MIN,
+          high=PRIORITY_MAX, allowed=tuple(name for name, _ in PRIORITY_OF_CLASS)),
+    Field(APP, "protect", "bool", "false", "true: never killed, the same as priority protected."),
+    Field(APP, "on_kill", "path", "", "A program that is run after a kill, without arguments."),
+    Field(APP, "grace", "duration", "", "Time between SIGTERM and SIGKILL, in place of the class's.",
+          low=0, high=60_000),
+    Field(APP, "group", "word", "process", "What dies together: it, it and all below it, or its cgroup.",
+          allowed=("process", "tree", "cgroup")),
+)
+
+_MATCH_DOCS = (
+    ("comm", "The kernel's name of the process, at most 15 bytes."),
+    ("exe", "The absolute path of the program."),
+    ("cmdline", "The whole command line, arguments separated by single spaces."),
+    ("user", "The user's name or uid."),
+    ("cgroup", "The cgroup path as in /proc/PID/cgroup, from /."),
+    ("unit", "The systemd unit, such as kiosk.service."),
+)
+_MATCH_FIELDS = tuple(Field(MATCH, key, "pattern", "", doc) for key, doc in _MATCH_DOCS)
+assert tuple(key for key, _ in _MATCH_DOCS) == MATCH_FIELDS
+
+FIELDS: tuple[Field, ...] = (
+    *_TOP_FIELDS, *_STORE_FIELDS, *_SYSCTL_FIELDS, *_GRACE_FIELDS, *_POLICY_FIELDS, *_OTHER_FIELDS,
+    *_APP_FIELDS, *_MATCH_FIELDS,
+)
+
+
+def fields_of(section: str) -> tuple[Field, ...]:
+    """The keys of one section, in the order of the table."""
+    return tuple(field for field in FIELDS if field.section == section)
+
+
+def sections_with(key: str) -> tuple[str, ...]:
+    """The sections that have a key of this name."""
+    return tuple(field.section for field in FIELDS if field.key == key)

@@ -1,0 +1,108 @@
+"""A small synchronous client of the control socket, standard library only."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, TypeVar
+
+from lmkd.control import protocol
+from lmkd.errors import ControlError
+
+T = TypeVar("T")
+
+
+class ControlClient:
+    """A connection to a running lmkd. Use it as a context manager.
+
+    Every method raises ControlError: no lmkd here, no right to connect, a refusal, an odd or late answer.
+    ``timeout_ms`` is how long one answer may take.
+    """
+
+    def __init__(self, path: str = protocol.DEFAULT_SOCKET, timeout_ms: int = 5_000) -> None:
+        self._path = path
+        self._timeout_ms = timeout_ms
+        self._socket = _connect(path, timeout_ms)
+
+    def __enter__(self) -> ControlClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; a stream that is read from it ends."""
+        self._socket.close()
+
+    def status(self) -> dict[str, Any]:
+        """The state of the service, keys with their units."""
+        self._send(protocol.Request("status"))
+        return self._expect(self._receive(), "status", dict)
+
+    def candidates(self) -> Iterator[dict[str, Any]]:
+        """Every process in the order in which it would be killed."""
+        self._send(protocol.Request("candidates"))
+        while "end" not in (reply := self._receive()):
+            for row in self._expect(reply, "candidates", list):
+                if not isinstance(row, dict):
+                    raise ControlError(f"lmkd at {self._path} answered a candidate that is not an object")
+                yield row
+
+    def events(self, since: int = 0, follow: bool = False) -> Iterator[dict[str, Any]]:
+        """The events from number ``since`` on, oldest first; with ``follow`` also those that come."""
+        self._send(protocol.Request("events", since, follow))
+        if follow:
+            self._socket.settimeout(None)
+        while "end" not in (reply := self._receive()):
+            yield self._expect(reply, "event", dict)
+
+    def _send(self, request: protocol.Request) -> None:
+        try:
+            self._socket.send(protocol.encode_request(request))
+        except OSError as error:
+            raise self._broken(error) from error
+
+    def _receive(self) -> dict[str, Any]:
+        try:
+            message, _, flags, _ = self._socket.recvmsg(protocol.REPLY_LIMIT_BYTES)
+        except OSError as error:
+            raise self._broken(error) from error
+        if not message:
+            raise ControlError(f"lmkd at {self._path} ended the connection")
+        if flags & socket.MSG_TRUNC:
+            raise ControlError(f"lmkd at {self._path} answered more than {protocol.REPLY_LIMIT_BYTES} bytes")
+        return protocol.decode_reply(message)
+
+    def _expect(self, reply: dict[str, Any], key: str, kind: type[T]) -> T:
+        found = reply.get(key)
+        if not isinstance(found, kind):
+            raise ControlError(f"lmkd at {self._path} answered without {key}")
+        return found
+
+    def _broken(self, error: OSError) -> ControlError:
+        if isinstance(error, TimeoutError):
+            return ControlError(f"lmkd at {self._path} did not answer within {self._timeout_ms} ms")
+        return ControlError(f"the connection to lmkd at {self._path} broke: {error.strerror or error}")
+
+
+def _connect(path: str, timeout_ms: int) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    try:
+        connection.settimeout(timeout_ms / 1000)
+        connection.connect(path)
+    except FileNotFoundError as error:
+        connection.close()
+        raise ControlError(f"lmkd is not running here: no socket at {path}") from error
+    except ConnectionRefusedError as error:
+        connection.close()
+        raise ControlError(f"lmkd is not running here: nobody listens at {path}") from error
+    except PermissionError as error:
+        connection.close()
+        raise ControlError(f"no right to connect to {path}: try as root") from error
+    except (OSError, ValueError) as error:
+        connection.close()
+        raise ControlError(f"cannot connect to {path}: {error}") from error
+    return connection

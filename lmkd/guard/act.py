@@ -1,0 +1,106 @@
+"""Act: the one narrow port through which anything is done to the machine, for real or not at all (dry run)."""
+
+from __future__ import annotations
+
+# The C module that ``signal`` wraps: the wrapper brings in enum, 0.6 MB in a resident process (measured on armhf).
+import _signal
+import errno
+import os
+
+from lmkd.kernel.process import read_stat
+from lmkd.model import Victim
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Port(Protocol):
+        """What the guard can do to a process."""
+
+        def open(self, victim: Victim) -> Handle | None:
+            """Get hold of the victim; None when it is gone or the pid is somebody else's now."""
+
+        def signal(self, handle: Handle, signal: str) -> str:
+            """Send SIGTERM or SIGKILL; empty when sent, else why not."""
+
+        def alive(self, handle: Handle) -> bool:
+            """Is it still there? Asked only where no pidfd can tell."""
+
+        def close(self, handle: Handle) -> None:
+            """Let go of it."""
+
+
+SIGNALS = {"SIGTERM": int(_signal.SIGTERM), "SIGKILL": int(_signal.SIGKILL)}
+
+
+class Handle:
+    """A victim that we hold: by pidfd (Linux 5.3), or by pid and start time where the kernel has none (-1)."""
+
+    __slots__ = ("descriptor", "pid", "start_ticks")
+
+    def __init__(self, pid: int, start_ticks: int, descriptor: int) -> None:
+        self.pid = pid
+        self.start_ticks = start_ticks
+        self.descriptor = descriptor
+
+
+class RealPort:
+    """Signals real processes. Identity is checked after the pidfd is open, so the check cannot be outrun by pid reuse."""
+
+    def __init__(self, proc: str) -> None:
+        self._proc = proc
+        self._pidfd = hasattr(os, "pidfd_open")
+
+    def open(self, victim: Victim) -> Handle | None:
+        """See ``Port.open``."""
+        descriptor = -1
+        if self._pidfd:
+            try:
+                descriptor = os.pidfd_open(victim.pid)
+            except OSError as error:
+                if error.errno == errno.ESRCH:
+                    return None
+                self._pidfd = error.errno != errno.ENOSYS
+        stat = read_stat(self._proc, victim.pid)
+        if stat is None or stat.start_ticks != victim.start_ticks or stat.state in "ZX":
+            if descriptor >= 0:
+                os.close(descriptor)
+            return None
+        return Handle(victim.pid, victim.start_ticks, descriptor)
+
+    def signal(self, handle: Handle, signal: str) -> str:
+        """See ``Port.signal``."""
+        number = SIGNALS[signal]
+        try:
+            if handle.descriptor >= 0:
+                _signal.pidfd_send_signal(handle.descriptor, number)
+            else:
+                os.kill(handle.pid, number)
+        except ProcessLookupError:
+            return ""
+        except OSError as error:
+            return f"{signal} to {handle.pid}: {error.strerror}"
+        return ""
+
+    def alive(self, handle: Handle) -> bool:
+        """See ``Port.alive``."""
+        stat = read_stat(self._proc, handle.pid)
+        return stat is not None and stat.start_ticks == handle.start_ticks and stat.state not in "ZX"
+
+    def close(self, handle: Handle) -> None:
+        """See ``Port.close``."""
+        if handle.descriptor >= 0:
+            os.close(handle.descriptor)
+            handle.descriptor = -1
+
+
+class DryPort(RealPort):
+    """Takes every decision as far as the signal, and does not send it; the victim counts as dead at once."""
+
+    def signal(self, handle: Handle, signal: str) -> str:
+        """Nothing is sent."""
+        return ""
+
+    def alive(self, handle: Handle) -> bool:
+        """For the policy the victim has died: the next decision is taken as it would be."""
+        return False

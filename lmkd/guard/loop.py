@@ -1,0 +1,202 @@
+"""The guard's loop: wait for the kernel, observe, decide, act, record; one epoll, every wait a deadline."""
+
+from __future__ import annotations
+
+import select
+
+from lmkd.errors import KernelInterfaceError
+from lmkd.guard.exchange import DRAIN_LOG, EXPLAIN, REAP, REFRESH, REFRESH_URGENT
+from lmkd.guard.observe import now_ms
+from lmkd.guard.status import status_line
+from lmkd.model import Escalate, Explain, Kill, Note, Reap, Refresh, Victim
+from lmkd.policy.step import State, step
+from lmkd.values import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lmkd.guard.act import Handle, Port
+    from lmkd.guard.exchange import Exchange
+    from lmkd.guard.observe import Observer
+    from lmkd.guard.record import Recorder
+    from lmkd.kernel.fault_meter import FaultMeter
+    from lmkd.model import Action
+    from lmkd.plan import Plan
+
+READ_ERROR_EVERY_MS = 10_000.0
+
+
+class Guard:
+    """Owns the loop's state. ``sources`` maps a descriptor to the name of the cause that it stands for."""
+
+    def __init__(
+        self, plan: Plan, observer: Observer, port: Port, recorder: Recorder, exchange: Exchange,
+        meter: FaultMeter | None,
+    ) -> None:
+        self.plan = plan
+        self._observer = observer
+        self._port = port
+        self._recorder = recorder
+        self._exchange = exchange
+        self._meter = meter
+        self._epoll = select.epoll()
+        self._sources: dict[int, str] = {}
+        self._handles: dict[int, Handle] = {}
+        self._held: dict[int, Handle] = {}
+        self._gone: list[int] = []
+        self._due_ms = 0.0
+        self._calm_writes = 0
+        self._complained_ms = -READ_ERROR_EVERY_MS
+        self.state = State()
+        self.wakeups = 0
+        if meter is not None:
+            for descriptor in meter.descriptors:
+                self.add_source(descriptor, "faults", select.EPOLLIN)
+
+    def add_source(self, descriptor: int, cause: str, events: int) -> None:
+        """Let this descriptor wake the loop, and name the cause."""
+        self._sources[descriptor] = cause
+        self._epoll.register(descriptor, events)
+
+    def drop_source(self, descriptor: int) -> None:
+        """Let a descriptor no longer wake the loop."""
+        if self._sources.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
+
+    def note(self, event: str, fields: tuple[tuple[str, object], ...], level: str = "info") -> None:
+        """Record something that is not a decision, and have the helper write it out."""
+        self._recorder.write(Note(event, fields, level), now_ms())
+        self._exchange.ask(DRAIN_LOG)
+
+    def show(self) -> None:
+        """Take a step at the next turn, so that there is a status to show."""
+        self._due_ms = 0.0
+
+    def turn(self) -> list[str]:
+        """One turn: wait until something happens or the time is up, then one step. Returns what woke it."""
+        causes = self._wait()
+        woke_ms = now_ms()
+        self.wakeups += 1
+        if not any(cause not in ("signal", "helper") for cause in causes) and woke_ms < self._due_ms:
+            return causes
+        self._step(causes, woke_ms)
+        return causes
+
+    def _wait(self) -> list[str]:
+        timeout = max(0.0, self._due_ms - now_ms()) / 1000
+        if any(handle.descriptor < 0 for handle in self._held.values()):
+            timeout = min(timeout, 0.01)
+        causes = []
+        for descriptor, events in self._epoll.poll(timeout):
+            handle = self._handles.get(descriptor)
+            if handle is not None:
+                self._gone.append(handle.pid)
+                self._forget(handle)
+                causes.append("death")
+                continue
+            causes.append(self._sources.get(descriptor, "unknown"))
+            if events & (select.EPOLLERR | select.EPOLLHUP) and causes[-1].startswith("psi"):
+                self.drop_source(descriptor)
+                self.note("degraded", (("feature", causes[-1]), ("cost", "the trigger is gone: the timer only")), "warning")
+        for handle in [one for one in self._held.values() if one.descriptor < 0 and not self._port.alive(one)]:
+            self._gone.append(handle.pid)
+            self._forget(handle)
+        return causes or ["timer"]
+
+    def _step(self, causes: list[str], woke_ms: float) -> None:
+        cause = causes[0]
+        calm = self.state.level == "calm" and cause in ("timer", "faults") and not self._gone
+        gone, self._gone = tuple(self._gone), []
+        writer = self._exchange.tmpfs_writer() if self.state.tmpfs.asked_ms >= 0 else None
+        try:
+            sample = self._observer.sample(cause, calm, gone, writer)
+        except KernelInterfaceError as error:
+            self._gone[:0] = gone
+            self._due_ms = woke_ms + 100.0
+            if woke_ms - self._complained_ms >= READ_ERROR_EVERY_MS:
+                self._complained_ms = woke_ms
+                self.note("degraded", (("feature", "meminfo"), ("cost", str(error))), "error")
+            return
+        before = self.state.level
+        self.state, actions, wake = step(self.state, sample, self.plan.settings, self._exchange.table())
+        self._due_ms = sample.t_ms + wake.after_ms
+        for action in actions:
+            self._perform(action, woke_ms)
+        if self._meter is not None and wake.faults:
+            self._meter.set_period(wake.faults)
+        if actions or before != "calm" or cause == "timer":
+            self._exchange.write_status(status_line(self, sample))
+        if any(isinstance(action, (Note, Kill, Escalate)) for action in actions):
+            self._exchange.ask(DRAIN_LOG)
+
+    def _perform(self, action: Action, woke_ms: float) -> None:
+        if isinstance(action, Kill):
+            self._kill(action, woke_ms)
+        elif isinstance(action, Note):
+            self._recorder.write(action, now_ms())
+        elif isinstance(action, Refresh):
+            self._exchange.ask(REFRESH_URGENT if action.urgent else REFRESH)
+        elif isinstance(action, Escalate):
+            self._escalate(action)
+        elif isinstance(action, Reap):
+            self._exchange.ask(REAP, action.pid)
+        elif isinstance(action, Explain):
+            self._exchange.ask(EXPLAIN, action.shmem_kib)
+
+    def _kill(self, kill: Kill, woke_ms: float) -> None:
+        for victim in kill.victims:
+            handle = self._port.open(victim)
+            refused = "" if handle is None else self._port.signal(handle, kill.signal)
+            if handle is None or refused:
+                if handle is not None:
+                    self._port.close(handle)
+                # For the policy it is gone: what it would have returned shows in the next sample, or does not.
+                self._gone.append(victim.pid)
+                self._due_ms = 0.0
+                why = refused or "it is gone, or the process id is another's now"
+                fields = (("pid", victim.pid), ("name", victim.name), ("reason", why))
+                self._recorder.write(Note("refusal", fields, "warning"), now_ms())
+                continue
+            self._hold(handle)
+            t_ms = now_ms()
+            self._recorder.write(self._kill_note(kill, victim, (t_ms - woke_ms) * 1000), t_ms)
+
+    def _kill_note(self, kill: Kill, victim: Victim, decide_us: float) -> Note:
+        rule = self.plan.rules[victim.rule].where if 0 <= victim.rule < len(self.plan.rules) else "own oom_score_adj"
+        fields = (
+            ("pid", victim.pid), ("name", victim.name), ("priority", victim.priority), ("rule", rule),
+            ("signal", kill.signal), ("reason", kill.reason), ("predicted_kib", victim.predicted_kib),
+            *kill.numbers, ("decide_us", round(decide_us)), ("dry_run", self.plan.dry_run),
+        )
+        return Note("kill", fields, "warning")
+
+    def _escalate(self, action: Escalate) -> None:
+        for victim in action.victims:
+            handle = self._held.get(victim.pid)
+            refused = self._port.signal(handle, "SIGKILL") if handle is not None else "it is no longer held"
+            fields = (
+                ("pid", victim.pid), ("name", victim.name), ("signal", "SIGKILL"), ("reason", action.reason),
+                ("refused", refused),
+            )
+            self._recorder.write(Note("escalate", fields, "warning"), now_ms())
+
+    def _hold(self, handle: Handle) -> None:
+        self._held[handle.pid] = handle
+        if handle.descriptor >= 0 and not self.plan.dry_run:
+            self._handles[handle.descriptor] = handle
+            self._epoll.register(handle.descriptor, select.EPOLLIN)
+        elif self.plan.dry_run:
+            self._gone.append(handle.pid)
+            self._forget(handle)
+            self._due_ms = 0.0
+
+    def _forget(self, handle: Handle) -> None:
+        self._held.pop(handle.pid, None)
+        if self._handles.pop(handle.descriptor, None) is not None:
+            self._epoll.unregister(handle.descriptor)
+        self._port.close(handle)
+
+    def adopt(self, plan: Plan) -> None:
+        """Go on by a new plan; what was learned and what is in flight stays."""
+        self.plan = plan
+        self.state = replace(self.state, refreshed_ms=-1e9)
+        self._due_ms = 0.0

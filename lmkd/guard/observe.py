@@ -1,0 +1,93 @@
+"""Observe: a handful of kernel files and the fault meter become one Sample. Never a scan, never a wait."""
+
+from __future__ import annotations
+
+import time
+
+from lmkd.errors import KernelInterfaceError
+from lmkd.kernel.counters import find_number
+from lmkd.kernel.meminfo import parse_meminfo
+from lmkd.kernel.pinned import PinnedFile
+from lmkd.kernel.process import read_sizes
+from lmkd.kernel.psi import parse_psi
+from lmkd.kernel.zram_stat import parse_mm_stat
+from lmkd.model import Sample
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lmkd.kernel.fault_meter import FaultMeter
+    from lmkd.plan import Plan
+
+GROWER_SHARE_MIN = 0.3
+"""Below this share of the sampled page faults nobody stands out, and no process file is read."""
+
+
+def now_ms() -> float:
+    """Monotonic milliseconds, the clock of every sample and record."""
+    return time.monotonic_ns() / 1e6
+
+
+class Observer:
+    """Keeps the kernel files open. ``sample`` raises KernelInterfaceError when /proc/meminfo itself fails."""
+
+    def __init__(self, plan: Plan, meter: FaultMeter | None) -> None:
+        self._proc = plan.proc
+        self._page_kib = plan.page_kib
+        self._meter = meter
+        self._meminfo = PinnedFile(f"{plan.proc}/meminfo")
+        self._vmstat = PinnedFile(f"{plan.proc}/vmstat")
+        self._psi = PinnedFile(f"{plan.proc}/pressure/memory")
+        self._zram = PinnedFile(plan.zram_stat) if plan.zram_stat else None
+        self._last_ms = now_ms()
+        self._suspect = 0
+
+    def sample(
+        self, cause: str, calm: bool, gone: tuple[int, ...] = (), tmpfs_writer: int | None = None
+    ) -> Sample:
+        """What the kernel says now. When all is ``calm`` only what a decision could need first is read."""
+        t_ms = now_ms()
+        data = self._meminfo.read()
+        if not data:
+            raise KernelInterfaceError(f"{self._meminfo.path}: cannot be read")
+        memory = parse_meminfo(data)
+        store = None
+        if self._zram is not None:
+            text = self._zram.read()
+            store = parse_mm_stat(text) if text else None
+        psi_data = self._psi.read()
+        psi = parse_psi(psi_data) if psi_data else None
+        vmstat = b"" if calm else self._vmstat.read() or b""
+        refault_anon = find_number(vmstat, b"workingset_refault_anon ")
+        refault_file = find_number(vmstat, b"workingset_refault_file ")
+        pid, share, faults_kib_s = self._faults(t_ms)
+        # A suspect is worth a look until it is known not to grow, even when this moment's samples name nobody.
+        suspect = pid or (self._suspect if not calm else 0)
+        sizes = read_sizes(self._proc, suspect) if suspect else None
+        self._suspect = suspect if sizes is not None else 0
+        return Sample(
+            t_ms, cause, memory.free_kib, memory.file_kib, memory.dirty_kib, memory.anon_kib, memory.shmem_kib,
+            memory.swap_total_kib, memory.swap_free_kib, store, psi.some_us if psi else None,
+            psi.full_us if psi else None, refault_anon, refault_file, None,
+            self._suspect or None, share, faults_kib_s, sizes.anon_kib if sizes else None,
+            sizes.swapped_kib if sizes else None, tmpfs_writer, gone,
+        )
+
+    def _faults(self, t_ms: float) -> tuple[int, float, float]:
+        """(process that took most faults or 0, its share, all faults as KiB/s) since the last sample that had any."""
+        if self._meter is None:
+            return 0, 0.0, 0.0
+        faults = self._meter.drain()
+        if not faults:
+            return 0, 0.0, 0.0
+        elapsed = max(1.0, t_ms - self._last_ms)
+        self._last_ms = t_ms
+        total = sum(faults.values())
+        pid, most = max(faults.items(), key=_count)
+        share = most / total
+        if share < GROWER_SHARE_MIN:
+            return 0, 0.0, 0.0
+        return pid, share, total * self._page_kib / elapsed * 1000
+
+
+def _count(item: tuple[int, int]) -> int:
+    return item[1]

@@ -1,0 +1,49 @@
+"""Records as lines: one JSON object each, with the keys that structlog's JSON renderer gives, without its memory."""
+
+from __future__ import annotations
+
+import time
+
+from lmkd.model import Note
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lmkd.guard.exchange import Exchange
+
+_ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\"} | {code: f"\\u{code:04x}" for code in (*range(32), 127)}
+
+
+def encode(item: object) -> str:
+    """JSON text of plain values (str, int, float, bool, None, list, tuple, dict); anything else as its str()."""
+    if item is None:
+        return "null"
+    if item is True or item is False:
+        return "true" if item else "false"
+    if isinstance(item, int):
+        return str(item)
+    if isinstance(item, float):
+        return repr(round(item, 3)) if item == item and abs(item) != float("inf") else "null"
+    if isinstance(item, (list, tuple)):
+        return "[" + ",".join([encode(one) for one in item]) + "]"
+    if isinstance(item, dict):
+        return "{" + ",".join([f"{encode(str(key))}:{encode(one)}" for key, one in item.items()]) + "}"
+    text = str(item).translate(_ESCAPES)
+    return '"' + text.encode("utf-8", "replace").decode("utf-8") + '"'
+
+
+class Recorder:
+    """Numbers the records and writes them into the shared ring; the helper brings them to the log and the clients."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self.sequence = 0
+
+    def write(self, note: Note, t_ms: float) -> None:
+        """Append one record."""
+        self.sequence += 1
+        head = (
+            f'{{"event":{encode(note.event)},"level":{encode(note.level)},"timestamp":{time.time():.3f},'
+            f'"seq":{self.sequence},"t_ms":{t_ms:.3f}'
+        )
+        body = "".join([f",{encode(key)}:{encode(item)}" for key, item in note.fields])
+        self._exchange.write_record(f"{head}{body}}}".encode())

@@ -1,0 +1,60 @@
+"""The rehearsal: the whole kill path once, on a child made for it, so that every page and code path is warm."""
+
+from __future__ import annotations
+
+import _signal
+import os
+import select
+
+from lmkd.guard.act import RealPort
+from lmkd.guard.observe import Observer
+from lmkd.guard.record import encode
+from lmkd.kernel.process import read_stat
+from lmkd.model import FLAG_GROUP, Candidate, Sample, Victim
+from lmkd.policy.step import State, step
+from lmkd.policy.table import table_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lmkd.guard.exchange import Exchange
+    from lmkd.plan import Plan
+
+ROUNDS = 3
+
+
+def rehearse(plan: Plan, exchange: Exchange) -> None:
+    """Decide a kill on made-up samples, and signal a child of our own for real. Leaves nothing behind."""
+    candidate = Candidate(1, 0, 900, 4096, 4096, 0, 0, FLAG_GROUP, -1, "rehearsal")
+    table = table_of((candidate,))
+    for _ in range(ROUNDS):
+        state = State()
+        for moment, free in ((0.0, 65536), (10.0, 4096), (20.0, 0), (30.0, 65536)):
+            gone = (1,) if moment > 20.0 else ()
+            sample = Sample(moment, "rehearsal", free, 0, 0, 4096, 0, 0, 0, None, 0, 0, 0, 0, None, 1, 1.0, 1.0, 64, 0, None, gone)
+            state, actions, _wake = step(state, sample, plan.settings, table)
+            for action in actions:
+                encode(str(action))
+    Observer(plan, None).sample("rehearsal", calm=False)
+    len(exchange.table())
+    _signal_a_child(plan)
+
+
+def _signal_a_child(plan: Plan) -> None:
+    child = os.fork()
+    if child == 0:
+        while True:
+            _signal.pause()
+    port = RealPort(plan.proc)
+    stat = read_stat(plan.proc, child)
+    victim = Victim(child, stat.start_ticks if stat else 0, "rehearsal", 1000, -1, 0)
+    handle = port.open(victim)
+    if handle is None or port.signal(handle, "SIGKILL"):
+        os.kill(child, _signal.SIGKILL)
+    if handle is not None:
+        if handle.descriptor >= 0:
+            watch = select.epoll()
+            watch.register(handle.descriptor, select.EPOLLIN)
+            watch.poll(1.0)
+            watch.close()
+        port.close(handle)
+    os.waitpid(child, 0)

@@ -1,0 +1,39 @@
+"""The status as one JSON line: what the policy itself goes by, never computed a second way."""
+
+from __future__ import annotations
+
+from lmkd.guard.record import encode
+from lmkd.model import Sample
+from lmkd.values import as_dict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lmkd.guard.loop import Guard
+
+
+def status_line(guard: Guard, sample: Sample) -> bytes:
+    """Level, headroom, forecast, store, learned values and kills after the step that took this sample."""
+    state = guard.state
+    grower = state.watch.grower
+    status: dict[str, object] = {
+        "t_ms": sample.t_ms,
+        "level": state.level,
+        "headroom": as_dict(state.room),
+        "forecast": {
+            "rate_kib_s": round(state.forecast.rate_kib_s), "exhaustion_ms": round(state.exhaustion_ms),
+            "grower_pid": grower.pid if grower else None,
+            "grower_kib_s": round(grower.rate_kib_s) if grower else None,
+        },
+        "stall": {"some_pct": state.stall.some_pct, "full_pct": state.stall.full_pct,
+                  "refaults_s": round(state.stall.refaults_s)},
+        "learned": as_dict(state.learned) | {"store_ratio": state.ratio.ratio},
+        "kills": state.kills,
+        "in_flight": [victim.pid for victim in state.flight.victims] if state.flight else [],
+        "wakeups": guard.wakeups,
+        "dry_run": guard.plan.dry_run,
+        "started_ms": guard.plan.started_ms,
+        "settings": as_dict(guard.plan.settings),
+    }
+    if sample.store is not None:
+        status["store"] = {"kind": guard.plan.store_kind} | as_dict(sample.store)
+    return encode(status).encode()

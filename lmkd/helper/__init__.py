@@ -1,0 +1,1 @@
+"""The helper: all that is slow (candidates, reaping, holders of tmpfs, hooks, log, clients), at low priority."""

@@ -1,0 +1,17 @@
+"""zram's mm_stat for the guard: light enough to stay resident (Documentation/admin-guide/blockdev/zram.rst)."""
+
+from __future__ import annotations
+
+from lmkd.model import StoreSample
+
+COLUMNS_MIN = 4
+"""orig_data_size compr_data_size mem_used_total mem_limit come first on every kernel; later columns vary."""
+
+
+def parse_mm_stat(data: bytes) -> StoreSample | None:
+    """Bytes of mm_stat to KiB; None when truncated or odd (a device being reset gives nothing)."""
+    fields = data.split()
+    if len(fields) < COLUMNS_MIN or not all(field.isdigit() for field in fields[:COLUMNS_MIN]):
+        return None
+    orig, compressed, used, limit = (int(field) // 1024 for field in fields[:COLUMNS_MIN])
+    return StoreSample(orig, compressed, used, limit)

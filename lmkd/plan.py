@@ -1,0 +1,86 @@
+"""The plan: everything that the planner found out and decided, in a form that costs the resident processes nothing."""
+
+from __future__ import annotations
+
+import marshal
+
+from lmkd.errors import LmkdError
+from lmkd.model import Settings
+from lmkd.values import as_dict, field_names, replace, value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+FORMAT = 1
+
+
+@value
+class Rule:
+    """One compiled rule: ``matchers`` are (field, kind, pattern) as ``lmkd.matching`` takes them."""
+
+    name: str
+    matchers: tuple[tuple[str, str, str], ...]
+    priority: int
+    class_name: str
+    protect: bool
+    on_kill: str
+    grace_ms: int
+    group: str
+    where: str
+
+
+@value
+class Plan:
+    """Settings, rules, paths and what the kernel offers. ``notes`` are records made before the guard existed."""
+
+    settings: Settings
+    rules: tuple[Rule, ...]
+    class_grace_ms: tuple[tuple[str, int], ...]
+    page_kib: int
+    cpus: int
+    proc: str
+    zram_stat: str
+    store_kind: str
+    store_on_exit: str
+    socket: str
+    run_dir: str
+    mirror: bool
+    dry_run: bool
+    psi: bool
+    some_us: int
+    full_us: int
+    window_us: int
+    notify_socket: str
+    config_paths: tuple[str, ...]
+    reload_argv: tuple[str, ...]
+    notes: tuple[tuple[str, tuple[tuple[str, object], ...], str], ...]
+    started_ms: float
+
+
+def dump_plan(plan: Plan) -> bytes:
+    """The plan as bytes for the same interpreter (marshal); plain values only."""
+    fields = as_dict(plan)
+    fields["settings"] = as_dict(plan.settings)
+    fields["rules"] = tuple(as_dict(rule) for rule in plan.rules)
+    return marshal.dumps((FORMAT, fields))
+
+
+def load_plan(data: bytes) -> Plan:
+    """The plan from its bytes. LmkdError when they are not a whole plan of this version."""
+    try:
+        version, fields = marshal.loads(data)
+        if version != FORMAT:
+            raise LmkdError(f"plan: format {version}, this lmkd takes {FORMAT}: restart the service")
+        fields["settings"] = Settings(**fields["settings"])
+        fields["rules"] = tuple(Rule(**rule) for rule in fields["rules"])
+        return Plan(**fields)
+    except (ValueError, TypeError, KeyError, EOFError) as error:
+        raise LmkdError(f"plan: not a whole plan ({error})") from error
+
+
+def with_override(settings: Settings, name: str, number: Any) -> Settings:
+    """Settings with one number changed; LmkdError for a name that it does not have."""
+    if name not in field_names(Settings):
+        raise LmkdError(f"policy: {name} is not a number of the policy")
+    return replace(settings, **{name: number})

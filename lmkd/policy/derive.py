@@ -1,0 +1,46 @@
+"""Every number of the policy, derived from the board and the one knob (``stall_budget``); each can be overridden."""
+
+from __future__ import annotations
+
+from lmkd.model import Settings
+from lmkd.values import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+FLOOR_PCT, FLOOR_MIN_KIB = 2, 3072
+FILE_FLOOR_PCT, FILE_FLOOR_MIN_KIB = 5, 3072
+HORIZON_BUDGETS = 3
+"""A kill is decided so many stall budgets before exhaustion: time to notice, to die, and to free."""
+RUNAWAY_HORIZON_MS = 30_000
+IDLE_INTERVAL_MS = 10_000
+"""Six wake-ups a minute when nothing happens: what happens wakes the guard by the fault meter and PSI."""
+STALL_WINDOW_MS = 500
+STALL_FREE_PCT = 15
+SET_LIMIT = 8
+
+
+def derive(
+    ram_kib: int, watermark_min_kib: int, watermark_low_kib: int, stall_budget_ms: int, fault_meter: bool,
+    overrides: Mapping[str, Any],
+) -> Settings:
+    """The settings of this board. ``overrides`` are the configuration's ``policy`` keys (see the reference)."""
+    settings = Settings(
+        ram_kib=ram_kib,
+        stall_budget_ms=stall_budget_ms,
+        watermark_min_kib=watermark_min_kib,
+        watermark_low_kib=watermark_low_kib,
+        headroom_floor_kib=max(FLOOR_MIN_KIB, ram_kib * FLOOR_PCT // 100),
+        file_floor_kib=max(FILE_FLOOR_MIN_KIB, ram_kib * FILE_FLOOR_PCT // 100),
+        kill_horizon_ms=HORIZON_BUDGETS * stall_budget_ms,
+        runaway=True,
+        runaway_horizon_ms=RUNAWAY_HORIZON_MS,
+        idle_interval_ms=IDLE_INTERVAL_MS,
+        stall_window_ms=STALL_WINDOW_MS,
+        stall_free_pct=STALL_FREE_PCT,
+        set_limit=SET_LIMIT,
+        fault_meter=fault_meter,
+    )
+    return replace(settings, **overrides)

@@ -1,0 +1,93 @@
+"""The one kill in flight: from the signal until its memory is accounted for."""
+
+from __future__ import annotations
+
+from lmkd.model import Escalate, Note, Reap, Sample, Victim
+from lmkd.values import replace, value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lmkd.model import Action
+
+RETURNED_ENOUGH = 0.9
+REAP_AFTER_MS = 40.0
+"""A victim that was sent SIGKILL and did not free its memory in this time is reaped by the helper."""
+STUCK_AFTER_MS = 1000.0
+"""A victim that has not died so long after SIGKILL (uninterruptible sleep) no longer holds up the rescue."""
+
+
+@value
+class Flight:
+    """Who was signalled, when, what should come back, and what has come back so far."""
+
+    victims: tuple[Victim, ...]
+    signal: str
+    started_ms: float
+    deadline_ms: float
+    predicted_kib: int
+    before_kib: int
+    returned_kib: int = 0
+    gone: tuple[int, ...] = ()
+    reaped: bool = False
+
+
+@value
+class Landing:
+    """How a flight ended: ``dead``, ``returned`` (the memory is back, the exit is not) or ``stuck``."""
+
+    outcome: str
+    ms: float
+    returned_kib: int
+    predicted_kib: int
+    stuck: tuple[int, ...]
+
+
+def free_for_receipt_kib(sample: Sample) -> int:
+    """What a death gives back shows here: free pages and the cache beside them, the store's own pages included."""
+    return sample.free_kib + sample.file_kib
+
+
+def advance(flight: Flight, sample: Sample, rate_kib_s: float, urgent: bool) -> tuple[
+    Flight, Landing | None, tuple[Action, ...]
+]:
+    """The flight after this sample, its end if it has ended, and what must be done about it meanwhile."""
+    elapsed = sample.t_ms - flight.started_ms
+    drained = rate_kib_s * elapsed / 1000
+    returned = max(flight.returned_kib, int(free_for_receipt_kib(sample) - flight.before_kib + drained))
+    gone = flight.gone + tuple(pid for pid in sample.gone if pid not in flight.gone)
+    flight = replace(flight, returned_kib=returned, gone=gone)
+    alive = tuple(victim for victim in flight.victims if victim.pid not in gone)
+    if not alive:
+        return flight, _land(flight, "dead", elapsed, ()), ()
+    if flight.signal == "SIGKILL" and returned >= RETURNED_ENOUGH * flight.predicted_kib > 0:
+        return flight, _land(flight, "returned", elapsed, ()), ()
+    if flight.signal == "SIGTERM":
+        if urgent or sample.t_ms >= flight.deadline_ms:
+            reason = "forecast leaves no time for the grace" if urgent else "ignored SIGTERM for its whole grace"
+            deadline = sample.t_ms + STUCK_AFTER_MS
+            return replace(flight, signal="SIGKILL", deadline_ms=deadline), None, (Escalate(alive, reason),)
+        return flight, None, ()
+    if sample.t_ms >= flight.deadline_ms:
+        return flight, _land(flight, "stuck", elapsed, tuple(victim.pid for victim in alive)), ()
+    if not flight.reaped and sample.t_ms >= flight.deadline_ms - STUCK_AFTER_MS + REAP_AFTER_MS:
+        return replace(flight, reaped=True), None, tuple(Reap(victim.pid) for victim in alive)
+    return flight, None, ()
+
+
+def receipt(flight: Flight, landing: Landing) -> Note:
+    """The record that compares what was predicted with what came back."""
+    first = flight.victims[0]
+    fields: list[tuple[str, object]] = [("pid", first.pid), ("name", first.name)]
+    if len(flight.victims) > 1:
+        fields.append(("victims", len(flight.victims)))
+    fields += [
+        ("predicted_kib", landing.predicted_kib),
+        ("returned_kib", landing.returned_kib),
+        ("ms", round(landing.ms, 1)),
+        ("outcome", landing.outcome),
+    ]
+    return Note("receipt", tuple(fields), "warning" if landing.outcome == "stuck" else "info")
+
+
+def _land(flight: Flight, outcome: str, ms: float, stuck: tuple[int, ...]) -> Landing:
+    return Landing(outcome, ms, max(0, flight.returned_kib), flight.predicted_kib, stuck)

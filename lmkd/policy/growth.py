@@ -1,0 +1,77 @@
+"""Who grows: page-fault sampling names a suspect, two looks at its size tell whether it grows or only refaults."""
+
+from __future__ import annotations
+
+from lmkd.model import Sample, Settings
+from lmkd.policy.victim import Grower
+from lmkd.values import value
+
+APART_MIN_MS = 4.0
+FORGET_AFTER_MS = 1500.0
+SHARE_SURE = 0.8
+SURE_RAM_PCT = 25
+SHMEM_WINDOW_MS = 100.0
+
+
+@value
+class Watch:
+    """The suspect at the first of two looks, and the grower as it was last confirmed."""
+
+    pid: int = 0
+    t_ms: float = 0.0
+    size_kib: int = 0
+    grower: Grower | None = None
+    confirmed_ms: float = 0.0
+
+
+@value
+class ShmemWatch:
+    """Growth of shared memory (tmpfs files, memfd, System V), which no death of a small process returns."""
+
+    t_ms: float = -1.0
+    kib: int = 0
+    rate_kib_s: float = 0.0
+
+
+def watch(previous: Watch, sample: Sample, settings: Settings, store_ratio: float) -> Watch:
+    """The watch after this sample. A process that swaps in as much as it touches has the same size: no grower."""
+    grower = previous.grower
+    if grower is not None and sample.t_ms - previous.confirmed_ms > FORGET_AFTER_MS or (
+        grower is not None and grower.pid in sample.gone
+    ):
+        previous = Watch(previous.pid, previous.t_ms, previous.size_kib)
+    pid, resident, swapped = sample.grower_pid, sample.grower_resident_kib, sample.grower_swapped_kib
+    if pid is None or resident is None or swapped is None:
+        return previous
+    size = resident + swapped
+    gain = resident + int(swapped / store_ratio)
+    if pid != previous.pid:
+        first = _provisional(sample, settings, pid, size, gain)
+        if first is not None:
+            return Watch(pid, sample.t_ms, size, first, sample.t_ms)
+        return Watch(pid, sample.t_ms, size, previous.grower, previous.confirmed_ms)
+    apart = sample.t_ms - previous.t_ms
+    if apart < APART_MIN_MS:
+        return previous
+    rate = (size - previous.size_kib) / apart * 1000
+    if rate <= 0:
+        kept = None if previous.grower is not None and previous.grower.pid == pid else previous.grower
+        return Watch(pid, sample.t_ms, size, kept, previous.confirmed_ms)
+    return Watch(pid, sample.t_ms, size, Grower(pid, size, gain, rate), sample.t_ms)
+
+
+def watch_shmem(previous: ShmemWatch, sample: Sample) -> ShmemWatch:
+    """Shared memory's growth over windows of ``SHMEM_WINDOW_MS``."""
+    if previous.t_ms < 0:
+        return ShmemWatch(sample.t_ms, sample.shmem_kib)
+    elapsed = sample.t_ms - previous.t_ms
+    if elapsed < SHMEM_WINDOW_MS:
+        return previous
+    return ShmemWatch(sample.t_ms, sample.shmem_kib, (sample.shmem_kib - previous.kib) / elapsed * 1000)
+
+
+def _provisional(sample: Sample, settings: Settings, pid: int, size: int, gain: int) -> Grower | None:
+    """One look is enough for a process that holds much of the memory and takes nearly all the faults."""
+    if sample.grower_share < SHARE_SURE or size * 100 < settings.ram_kib * SURE_RAM_PCT:
+        return None
+    return Grower(pid, size, gain, sample.grower_kib_s * sample.grower_share)

@@ -1,0 +1,65 @@
+"""Physical headroom: how much more memory applications can take before the kernel has to stall them."""
+
+from __future__ import annotations
+
+from lmkd.model import Sample, Settings
+from lmkd.values import value
+
+RATIO_DEFAULT = 2.5
+RATIO_MIN, RATIO_MAX = 1.0, 6.0
+RATIO_STEP_KIB = 2048
+"""The marginal ratio is measured anew for every so much that the store took: less is noise of its own bookkeeping."""
+SWAPPABLE_PCT = 75
+"""Share of the anonymous memory that can be stored at all without storing what runs: the rest is somebody's work."""
+
+
+@value
+class Headroom:
+    """All in KiB. ``free`` is above the low watermark and may be negative; ``total`` is the sum of the three."""
+
+    free_kib: int
+    cache_kib: int
+    store_kib: int
+    total_kib: int
+
+
+@value
+class StoreRatio:
+    """The marginal ratio of the store: what the last pages that went in occupy, not the average of all."""
+
+    ratio: float = RATIO_DEFAULT
+    orig_kib: int = -1
+    used_kib: int = -1
+
+
+def headroom(sample: Sample, settings: Settings, ratio: float) -> Headroom:
+    """Free above the watermarks, clean cache above the floor, and what the store gives back net of its own RAM.
+
+    Storing ``m`` KiB frees ``m`` and takes ``m / ratio``, so it gains ``m * (1 - 1 / ratio)``. SwapFree alone tells
+    nothing: a zram at its mem_limit fails writes while SwapFree looks healthy.
+    """
+    free = sample.free_kib - settings.watermark_low_kib
+    # Shmem is counted in the kernel's "file" LRUs nowhere in these figures: the lists used here are per type.
+    cache = max(0, sample.file_kib - sample.dirty_kib - settings.file_floor_kib)
+    storable = (sample.anon_kib + sample.shmem_kib) * SWAPPABLE_PCT // 100
+    room = min(storable, sample.swap_free_kib)
+    if sample.store is not None and sample.store.limit_kib > 0:
+        left = max(0, sample.store.limit_kib - sample.store.used_kib)
+        room = min(room, int(left * ratio))
+    store = int(room * (1 - 1 / ratio)) if ratio > 1 else 0
+    return Headroom(free, cache, store, free + cache + store)
+
+
+def measure_ratio(previous: StoreRatio, sample: Sample) -> StoreRatio:
+    """The marginal ratio after this sample; unchanged until the store has taken another ``RATIO_STEP_KIB``."""
+    store = sample.store
+    if store is None:
+        return previous
+    if previous.orig_kib < 0 or store.orig_kib < previous.orig_kib:
+        return StoreRatio(previous.ratio, store.orig_kib, store.used_kib)
+    taken = store.orig_kib - previous.orig_kib
+    if taken < RATIO_STEP_KIB:
+        return previous
+    occupied = max(1, store.used_kib - previous.used_kib)
+    fresh = min(RATIO_MAX, max(RATIO_MIN, taken / occupied))
+    return StoreRatio((previous.ratio + fresh) / 2, store.orig_kib, store.used_kib)

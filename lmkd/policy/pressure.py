@@ -1,0 +1,92 @@
+"""The one definition of pressure: its level, and whether something must die now, and why."""
+
+from __future__ import annotations
+
+from lmkd.model import Sample, Settings
+from lmkd.policy.forecast import Forecast, exhaustion_ms
+from lmkd.policy.headroom import Headroom
+from lmkd.values import value
+
+LEVELS = ("calm", "low", "moderate", "critical")
+LOW_PCT, MODERATE_PCT = 30, 15
+"""Levels by headroom in percent of RAM above the floor; critical is what the killer itself acts on."""
+HYSTERESIS_PCT = 3
+
+
+@value
+class Stall:
+    """Counters at the start of the running stall window, and what the last full window came to."""
+
+    since_ms: float = -1.0
+    some_us: int = 0
+    full_us: int = 0
+    refaults: int = 0
+    some_pct: float = 0.0
+    full_pct: float = 0.0
+    refaults_s: float = 0.0
+
+
+@value
+class Pressure:
+    """The level, and the reason to kill now (empty: none) with how long the headroom lasts."""
+
+    level: str
+    reason: str
+    exhaustion_ms: float
+    deficit_kib: int
+
+
+def measure_stall(stall: Stall, sample: Sample, window_ms: float) -> Stall:
+    """Close the window when it is full; a kernel without PSI leaves everything as it is."""
+    if sample.some_us is None or sample.full_us is None:
+        return stall
+    refaults = (sample.refault_anon or 0) + (sample.refault_file or 0)
+    if stall.since_ms < 0 or sample.t_ms - stall.since_ms > 10 * window_ms:
+        return Stall(sample.t_ms, sample.some_us, sample.full_us, refaults)
+    elapsed = sample.t_ms - stall.since_ms
+    if elapsed < window_ms:
+        return stall
+    some = (sample.some_us - stall.some_us) / elapsed / 10
+    full = (sample.full_us - stall.full_us) / elapsed / 10
+    known = sample.refault_anon is not None
+    rate = (refaults - stall.refaults) / elapsed * 1000 if known else 0.0
+    return Stall(sample.t_ms, sample.some_us, sample.full_us, refaults, some, full, rate)
+
+
+def judge(
+    sample: Sample, settings: Settings, room: Headroom, forecast: Forecast, stall: Stall, previous: str
+) -> Pressure:
+    """Level and reason. The reason needs the forecast or the stall, and neither counts with memory mostly free."""
+    floor = settings.headroom_floor_kib
+    rate = forecast.rate_kib_s
+    left = room.total_kib - floor
+    lasts = exhaustion_ms(rate, left)
+    reason = _reason(settings, room, stall, left, lasts)
+    horizon_kib = int(rate * settings.kill_horizon_ms / 1000)
+    deficit = max(0, floor + floor // 2 + 2 * horizon_kib - room.total_kib)
+    if reason and deficit == 0:
+        deficit = floor
+    return Pressure(_level(settings, left, previous, bool(reason)), reason, lasts, deficit)
+
+
+def _reason(settings: Settings, room: Headroom, stall: Stall, left_kib: int, lasts_ms: float) -> str:
+    if left_kib <= 0:
+        return "headroom below its floor"
+    if lasts_ms <= settings.kill_horizon_ms:
+        return "forecast: exhausted before a kill could help"
+    budget_pct = settings.stall_budget_ms * 100 / settings.stall_window_ms
+    scarce = left_kib < settings.ram_kib * settings.stall_free_pct // 100
+    if scarce and room.free_kib <= 0 and stall.full_pct > budget_pct and stall.refaults_s > 0:
+        return "stall: the foreground waits for memory that others hold"
+    return ""
+
+
+def _level(settings: Settings, left_kib: int, previous: str, must_kill: bool) -> str:
+    if must_kill:
+        return "critical"
+    pct = left_kib * 100 / settings.ram_kib
+    slack = HYSTERESIS_PCT if LEVELS.index(previous) >= 2 else 0
+    if pct < MODERATE_PCT + slack:
+        return "moderate"
+    slack = HYSTERESIS_PCT if previous != "calm" else 0
+    return "low" if pct < LOW_PCT + slack else "calm"

@@ -1,0 +1,232 @@
+"""One step of the policy: ``step(state, sample, settings, table) -> (state, actions, wake)``. Pure."""
+
+from __future__ import annotations
+
+from lmkd.model import Explain, Kill, Note, Refresh, Sample, Settings, Wake
+from lmkd.policy import flight as flights
+from lmkd.policy import forecast as forecasts
+from lmkd.policy.flight import Flight
+from lmkd.policy.forecast import Forecast
+from lmkd.policy.growth import ShmemWatch, Watch, watch, watch_shmem
+from lmkd.policy.headroom import Headroom, StoreRatio, headroom, measure_ratio
+from lmkd.policy.pressure import Pressure, Stall, judge, measure_stall
+from lmkd.policy.victim import GAIN_MIN_KIB, Choice, choose
+from lmkd.policy.wake import next_wake
+from lmkd.values import replace, value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lmkd.model import Action, CandidateTable
+
+REFRESH_EVERY_MS = 150.0
+REFUSE_EVERY_MS = 2000.0
+SHMEM_SHARE_MIN = 0.5
+SHMEM_SETTLE_MS = 1500.0
+EXPLAIN_WAIT_MS = 250.0
+GAIN_FACTOR_MIN, GAIN_FACTOR_MAX = 0.5, 1.2
+KILL_MS_MIN, KILL_MS_MAX = 5.0, 300.0
+LEARN = 0.3
+STUCK_KEPT = 16
+
+
+@value
+class Learned:
+    """What receipts taught, bounded, from safe defaults: how long a kill takes, and how true predictions are."""
+
+    kill_ms: float = 40.0
+    gain_factor: float = 1.0
+
+
+@value
+class Tmpfs:
+    """A drain into shared memory: when its holders were asked for, and which one death was tried against it."""
+
+    asked_ms: float = -1.0
+    tried: bool = False
+    last_ms: float = -1.0
+
+
+@value
+class State:
+    """All that the policy remembers from one step to the next."""
+
+    forecast: Forecast = Forecast()
+    ratio: StoreRatio = StoreRatio()
+    stall: Stall = Stall()
+    watch: Watch = Watch()
+    shmem: ShmemWatch = ShmemWatch()
+    learned: Learned = Learned()
+    tmpfs: Tmpfs = Tmpfs()
+    flight: Flight | None = None
+    level: str = "calm"
+    stuck: tuple[int, ...] = ()
+    refreshed_ms: float = -1e9
+    refused_ms: float = -1e9
+    kills: int = 0
+    room: Headroom = Headroom(0, 0, 0, 0)
+    exhaustion_ms: float = forecasts.NEVER_MS
+
+
+def step(
+    state: State, sample: Sample, settings: Settings, table: CandidateTable
+) -> tuple[State, tuple[Action, ...], Wake]:
+    """What to do about this sample. At most one decision is in flight; its memory is accounted for before the next."""
+    state, pressure = _observe(state, sample, settings)
+    actions: tuple[Action, ...] = ()
+    if state.level != pressure.level:
+        actions = (_pressure_note(state, pressure, sample),)
+    state = replace(state, level=pressure.level, exhaustion_ms=pressure.exhaustion_ms)
+    if state.flight is not None:
+        state, landed = _account(state, sample, pressure)
+        actions += landed
+        if state.flight is None:
+            # The next decision needs a forecast without the dead one's growth in it.
+            pressure = judge(sample, settings, state.room, state.forecast, state.stall, state.level)
+    if state.flight is None and pressure.reason:
+        state, decided = _decide(state, sample, settings, table, pressure)
+        actions += decided
+    if state.level != "calm" and sample.t_ms - state.refreshed_ms >= REFRESH_EVERY_MS:
+        state = replace(state, refreshed_ms=sample.t_ms)
+        actions += (Refresh(state.level == "critical"),)
+    return state, actions, next_wake(settings, state.level, state.room, state.forecast, state.flight is not None)
+
+
+def _observe(state: State, sample: Sample, settings: Settings) -> tuple[State, Pressure]:
+    ratio = measure_ratio(state.ratio, sample)
+    room = headroom(sample, settings, ratio.ratio)
+    forecast = forecasts.observe(state.forecast, sample.t_ms, room.total_kib)
+    stall = measure_stall(state.stall, sample, settings.stall_window_ms)
+    pressure = judge(sample, settings, room, forecast, stall, state.level)
+    state = replace(
+        state, ratio=ratio, room=room, forecast=forecast, stall=stall,
+        watch=watch(state.watch, sample, settings, ratio.ratio), shmem=watch_shmem(state.shmem, sample),
+    )
+    return state, pressure
+
+
+def _account(state: State, sample: Sample, pressure: Pressure) -> tuple[State, tuple[Action, ...]]:
+    """Follow the kill in flight; when it lands, learn from its receipt and forget the slope it belonged to."""
+    assert state.flight is not None
+    grower = state.watch.grower
+    grower_dies = grower is not None and any(victim.pid == grower.pid for victim in state.flight.victims)
+    rate = 0.0 if grower_dies else state.forecast.rate_kib_s
+    urgent = pressure.exhaustion_ms <= 0 or state.room.free_kib + state.room.cache_kib <= 0
+    flight, landing, actions = flights.advance(state.flight, sample, rate, urgent)
+    if landing is None:
+        return replace(state, flight=flight), actions
+    learned = state.learned
+    if landing.outcome == "dead" and landing.predicted_kib >= 4 * GAIN_MIN_KIB:
+        truth = landing.returned_kib / landing.predicted_kib
+        factor = (1 - LEARN) * learned.gain_factor + LEARN * truth
+        kill_ms = (1 - LEARN) * learned.kill_ms + LEARN * landing.ms
+        learned = Learned(
+            min(KILL_MS_MAX, max(KILL_MS_MIN, kill_ms)), min(GAIN_FACTOR_MAX, max(GAIN_FACTOR_MIN, factor))
+        )
+    state = replace(
+        state, flight=None, learned=learned, stuck=(state.stuck + landing.stuck)[-STUCK_KEPT:],
+        forecast=forecasts.restart(sample.t_ms, state.room.total_kib),
+        watch=Watch() if grower_dies else state.watch, refreshed_ms=-1e9,
+    )
+    return state, (*actions, flights.receipt(flight, landing))
+
+
+def _decide(
+    state: State, sample: Sample, settings: Settings, table: CandidateTable, pressure: Pressure
+) -> tuple[State, tuple[Action, ...]]:
+    if _drains_into_shmem(state, sample):
+        return _decide_tmpfs(state, sample, table)
+    choice = choose(
+        table, settings, pressure.deficit_kib, state.forecast.rate_kib_s, state.watch.grower, state.stuck,
+        state.learned.gain_factor,
+    )
+    if choice is None:
+        return _refuse(state, sample, "nothing is left that may be ended and would return memory")
+    return _launch(state, sample, settings, choice, pressure)
+
+
+def _launch(
+    state: State, sample: Sample, settings: Settings, choice: Choice, pressure: Pressure
+) -> tuple[State, tuple[Action, ...]]:
+    """One kill takes off. SIGTERM only where the priority has a grace and the true exhaustion is farther than it."""
+    rate = state.forecast.rate_kib_s
+    left_ms = forecasts.exhaustion_ms(rate, state.room.free_kib + state.room.cache_kib)
+    gently = 0 < choice.grace_ms and left_ms > choice.grace_ms + settings.kill_horizon_ms
+    signal = "SIGTERM" if gently else "SIGKILL"
+    wait_ms = choice.grace_ms if gently else flights.STUCK_AFTER_MS
+    predicted = sum(victim.predicted_kib for victim in choice.victims)
+    flight = Flight(
+        choice.victims, signal, sample.t_ms, sample.t_ms + wait_ms, predicted, flights.free_for_receipt_kib(sample)
+    )
+    numbers: tuple[tuple[str, object], ...] = (
+        ("trigger", pressure.reason),
+        ("cause", sample.cause),
+        ("headroom_kib", state.room.total_kib),
+        ("free_kib", state.room.free_kib),
+        ("cache_kib", state.room.cache_kib),
+        ("store_kib", state.room.store_kib),
+        ("deficit_kib", pressure.deficit_kib),
+        ("rate_kib_s", round(rate)),
+        ("exhaustion_ms", round(pressure.exhaustion_ms)),
+        *choice.numbers,
+    )
+    state = replace(state, flight=flight, kills=state.kills + len(choice.victims))
+    return state, (Kill(choice.victims, signal, choice.reason, numbers),)
+
+
+def _drains_into_shmem(state: State, sample: Sample) -> bool:
+    """Does what is consumed go into files in memory? Then deaths only feed the writer; see ``_decide_tmpfs``."""
+    recently = state.tmpfs.last_ms >= 0 and sample.t_ms - state.tmpfs.last_ms < SHMEM_SETTLE_MS
+    rate = max(state.forecast.rate_kib_s, 1.0)
+    growing = state.shmem.rate_kib_s >= max(1024.0, SHMEM_SHARE_MIN * rate)
+    grower = state.watch.grower
+    anonymous = grower is not None and grower.rate_kib_s >= SHMEM_SHARE_MIN * rate
+    return (growing or recently) and not anonymous
+
+
+def _decide_tmpfs(state: State, sample: Sample, table: CandidateTable) -> tuple[State, tuple[Action, ...]]:
+    """At most one death is tried, the writer's, to stop the growth; then the record says who holds the memory."""
+    tmpfs = state.tmpfs
+    if tmpfs.asked_ms < 0 or sample.t_ms - tmpfs.asked_ms > 10 * EXPLAIN_WAIT_MS and not tmpfs.tried:
+        state = replace(state, tmpfs=Tmpfs(sample.t_ms, tmpfs.tried, sample.t_ms))
+        return state, (Explain(sample.shmem_kib),)
+    growing = state.shmem.rate_kib_s > 0
+    state = replace(state, tmpfs=replace(tmpfs, last_ms=sample.t_ms if growing else tmpfs.last_ms))
+    writer = sample.tmpfs_writer
+    index = table.index_of(writer) if writer is not None and not tmpfs.tried else None
+    if index is None:
+        return _refuse(state, sample, "memory went into tmpfs files: no death returns it")
+    row = table.row(index)
+    if row.priority <= 0:
+        return _refuse(state, sample, "memory goes into tmpfs files of a foreground or protected application")
+    from lmkd.model import Victim
+
+    victim = Victim(row.pid, row.start_ticks, row.name, row.priority, row.rule, row.gain_kib)
+    numbers: tuple[tuple[str, object], ...] = (
+        ("shmem_kib", sample.shmem_kib), ("shmem_kib_s", round(state.shmem.rate_kib_s)),
+        ("headroom_kib", state.room.total_kib), ("cause", sample.cause),
+    )
+    flight = Flight(
+        (victim,), "SIGKILL", sample.t_ms, sample.t_ms + flights.STUCK_AFTER_MS, row.gain_kib,
+        flights.free_for_receipt_kib(sample),
+    )
+    state = replace(state, flight=flight, kills=state.kills + 1, tmpfs=replace(state.tmpfs, tried=True))
+    return state, (Kill((victim,), "SIGKILL", "tmpfs: it fills memory that no other death returns", numbers),)
+
+
+def _refuse(state: State, sample: Sample, reason: str) -> tuple[State, tuple[Action, ...]]:
+    """Say why nothing is ended, not more often than a person could read it."""
+    if sample.t_ms - state.refused_ms < REFUSE_EVERY_MS:
+        return state, ()
+    fields: tuple[tuple[str, object], ...] = (
+        ("reason", reason), ("headroom_kib", state.room.total_kib), ("shmem_kib", sample.shmem_kib),
+    )
+    return replace(state, refused_ms=sample.t_ms), (Note("refusal", fields, "warning"),)
+
+
+def _pressure_note(state: State, pressure: Pressure, sample: Sample) -> Note:
+    fields: tuple[tuple[str, object], ...] = (
+        ("level", pressure.level), ("headroom_kib", state.room.total_kib), ("free_kib", state.room.free_kib),
+        ("cache_kib", state.room.cache_kib), ("store_kib", state.room.store_kib),
+        ("rate_kib_s", round(state.forecast.rate_kib_s)), ("cause", sample.cause),
+    )
+    return Note("pressure", fields, "warning" if pressure.level == "critical" else "info")

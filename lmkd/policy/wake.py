@@ -1,0 +1,33 @@
+"""When to look again: seldom with room to spare, every few milliseconds when the forecast is short."""
+
+from __future__ import annotations
+
+from lmkd.model import Settings, Wake
+from lmkd.policy.forecast import Forecast, exhaustion_ms
+from lmkd.policy.headroom import Headroom
+
+TYPE_CHECKING = False
+
+PAGE_KIB = 4
+AFTER_MIN_MS = 5.0
+FLIGHT_MS = 10.0
+AFTER_BLIND_MS = {"calm": 10_000.0, "low": 500.0, "moderate": 100.0, "critical": 10.0}
+"""Without the fault meter nothing tells of sudden growth before the kernel stalls, so the timer must be shorter."""
+AFTER_SEEN_MS = {"calm": 10_000.0, "low": 10_000.0, "moderate": 1000.0, "critical": 20.0}
+FAULTS_MIN, FAULTS_MAX = 256, 8192
+LOOKS = 4
+"""How often to look while the distance to the next decision is used up at the present rate."""
+
+
+def next_wake(settings: Settings, level: str, room: Headroom, forecast: Forecast, in_flight: bool) -> Wake:
+    """The next look: by time, and by the number of page faults when the kernel counts them for us."""
+    rate = forecast.rate_kib_s
+    distance = room.total_kib - settings.headroom_floor_kib - rate * settings.kill_horizon_ms / 1000
+    limits = AFTER_SEEN_MS if settings.fault_meter else AFTER_BLIND_MS
+    after = min(float(settings.idle_interval_ms), limits[level], exhaustion_ms(rate, distance) / LOOKS)
+    if in_flight:
+        after = min(after, FLIGHT_MS)
+    faults = 0
+    if settings.fault_meter:
+        faults = min(FAULTS_MAX, max(FAULTS_MIN, int(distance / PAGE_KIB / LOOKS)))
+    return Wake(max(AFTER_MIN_MS, after), faults)

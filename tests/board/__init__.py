@@ -1,0 +1,1 @@
+"""The emulated board: builds, boots and measures a small ARM machine; nothing here ships with lmkd."""

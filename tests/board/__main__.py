@@ -1,0 +1,121 @@
+"""Owns the board's command line: image, shell, run, list."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .image import ensure_base
+from .layer import Layer, build_layer
+from .packages import ArchiveUnavailable, BoardError
+from .report import as_json, as_table, exit_code
+from .scenario import COMMANDS, run_scenario
+from .scenarios import SCENARIOS, by_name
+from .vm import Machine, Watch, run_board
+
+
+def say(text: str) -> None:
+    """One line of progress, apart from results."""
+    print(f"board: {text}", file=sys.stderr, flush=True)
+
+
+def command_image(_: argparse.Namespace) -> int:
+    base = ensure_base(say)
+    print(base.root_disk.parent)
+    return 0
+
+
+def command_shell(options: argparse.Namespace) -> int:
+    base = ensure_base(say)
+    etc = (("lmkd.yaml", options.config.read_text(encoding="utf-8")),) if options.config else ()
+    layer = Layer(options.commands + "\n", etc, tuple((path.name, path) for path in options.put))
+    machine = Machine(options.mem, options.cpus, append=options.append, udev=options.udev)
+    with tempfile.TemporaryDirectory(prefix="lmkd-shell-") as scratch:
+        disk = Path(scratch) / "layer.ext4"
+        build_layer(layer, base, disk, say)
+        watch = Watch(on_text=lambda line: print(line, flush=True))
+        outcome = run_board(base, disk, machine, options.deadline, (), watch, options.keep_log)
+    if outcome.status != "finished":
+        say(f"{outcome.status} after {outcome.host_seconds:.1f} s; the console ends with")
+        say(outcome.console_tail())
+        return 2
+    say(f"{outcome.host_seconds:.1f} s, exit {outcome.exit_code}")
+    return int(outcome.exit_code or 0)
+
+
+def command_list(_: argparse.Namespace) -> int:
+    for scenario in SCENARIOS:
+        print(f"{scenario.name:<16}{scenario.about}")
+    return 0
+
+
+def command_run(options: argparse.Namespace) -> int:
+    scenario = by_name(options.scenario)
+    if scenario is None:
+        raise BoardError(f"no scenario named {options.scenario}; see: python -m tests.board list")
+    given = {"manager": options.manager, "mem_mb": options.mem, "cpus": options.cpus, "seed": options.seed}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if options.config is not None:
+        changes["config"] = options.config.read_text(encoding="utf-8")
+    watch = Watch(on_text=say if options.verbose else None)
+    result = run_scenario(replace(scenario, **changes), ensure_base(say), say, watch, options.keep_log)
+    print(as_json(result) if options.json else as_table(result))
+    return exit_code(result)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m tests.board", description="the emulated board")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    image = commands.add_parser("image", help="build the board's base, or find it in the cache")
+    image.set_defaults(run=command_image)
+    shell = commands.add_parser("shell", help="boot, run shell commands, print their output")
+    shell.add_argument("commands")
+    shell.add_argument("--mem", type=int, default=256, metavar="MB")
+    shell.add_argument("--cpus", type=int, default=1, metavar="N")
+    shell.add_argument("--config", type=Path, metavar="FILE", help="becomes /etc/lmkd/lmkd.yaml")
+    shell.add_argument("--put", type=Path, action="append", default=[], metavar="FILE", help="to /lmkd/files")
+    shell.add_argument("--udev", action="store_true", help="start udevd first")
+    shell.add_argument("--append", default="", help="more kernel parameters")
+    shell.add_argument("--deadline", type=float, default=120, metavar="S", help="host seconds at most")
+    shell.add_argument("--keep-log", type=Path, metavar="FILE", help="where the console goes")
+    shell.set_defaults(run=command_shell)
+    _run_parser(commands)
+    commands.add_parser("list", help="name the scenarios").set_defaults(run=command_list)
+    return top
+
+
+def _run_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = commands.add_parser("run", help="run one scenario; 0: bounds hold, 1: one missed, 2: no result")
+    run.add_argument("scenario")
+    run.add_argument("--manager", choices=("none", *COMMANDS))
+    run.add_argument("--mem", type=int, metavar="MB")
+    run.add_argument("--cpus", type=int, metavar="N")
+    run.add_argument("--seed", type=int, metavar="N")
+    run.add_argument("--config", type=Path, metavar="FILE", help="becomes /etc/lmkd/lmkd.yaml")
+    run.add_argument("--keep-log", type=Path, metavar="FILE", help="where the console goes")
+    run.add_argument("--json", action="store_true")
+    run.add_argument("--verbose", action="store_true", help="print the guest's text as it comes")
+    run.set_defaults(run=command_run)
+
+
+def main() -> int:
+    options = parser().parse_args()
+    try:
+        code: int = options.run(options)
+        return code
+    except ArchiveUnavailable as error:
+        say(f"the Debian archive failed, not the project: {error}")
+        return 3
+    except BoardError as error:
+        say(str(error))
+        return 3
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""Owns the layer disk: what changes from run to run (our wheel, load generator, scripts, configuration)."""
+
+from __future__ import annotations
+
+import configparser
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from .image import FOREGROUND_FILE, GUEST_DIR, Base, cache_dir, compile_tree, locked, make_disk
+from .packages import BoardError, Progress, tool
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+LOAD_DIR = Path(__file__).parent / "load"
+COMPILER = "arm-linux-gnueabihf-gcc"
+# The script a wheel installer writes, less the renaming Windows needs.
+SCRIPT = "#!/usr/bin/python3\nimport sys\n\nfrom {module} import {name}\n\nsys.exit({call}())\n"
+MODULE_SCRIPT = "#!/usr/bin/python3\nimport runpy\n\nrunpy.run_module('lmkd', run_name='__main__')\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What one run puts on the board."""
+
+    main: str  # the guest's main.sh
+    etc: tuple[tuple[str, str], ...] = ()  # name and text of files in /etc/lmkd
+    files: tuple[tuple[str, Path], ...] = ()  # name in /lmkd/files and host file
+
+
+def build_layer(layer: Layer, base: Base, disk: Path, progress: Progress) -> None:
+    """Make the layer disk of one run at `disk`."""
+    with tempfile.TemporaryDirectory(prefix="lmkd-layer-") as scratch:
+        tree = Path(scratch) / "layer"
+        for name in ("guest", "etc", "files", "site"):
+            (tree / name).mkdir(parents=True)
+        for script in GUEST_DIR.glob("*.sh"):
+            shutil.copy2(script, tree / "guest" / script.name)
+            (tree / "guest" / script.name).chmod(0o755)
+        (tree / "guest/main.sh").write_text(layer.main, encoding="utf-8")
+        for name, text in layer.etc:
+            (tree / "etc" / name).write_text(text, encoding="utf-8")
+        for name, source in layer.files:
+            shutil.copy2(source, tree / "files" / name)
+        (tree / "fg.dat").symlink_to("/" + FOREGROUND_FILE)
+        _programs(tree)
+        site = _site(base, progress)
+        if site is not None:
+            shutil.copytree(site, tree / "site", dirs_exist_ok=True)
+        make_disk(tree, disk, spare_mib=2)
+
+
+def _digest(paths: list[Path], root: Path) -> str:
+    total = hashlib.sha256()
+    for path in sorted(paths):
+        total.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return total.hexdigest()[:16]
+
+
+def _programs(tree: Path) -> None:
+    """Compile the load generator (load/*.c) and the small programs of guest/*.c, each set once per text."""
+    wanted = {source.stem: [source] for source in GUEST_DIR.glob("*.c")}
+    load = sorted(LOAD_DIR.glob("*.c"))
+    if load:
+        wanted["load"] = load
+    for name, sources in wanted.items():
+        inputs = [*sources, *(sources[0].parent.glob("*.h"))]
+        binary = cache_dir() / f"{name}-{_digest(inputs, CHECKOUT)}"
+        if not binary.is_file():
+            _compile(sources, binary)
+        os.utime(binary)
+        shutil.copy2(binary, tree / name)
+
+
+def _compile(sources: list[Path], binary: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=binary.parent, prefix="cc-") as scratch:
+        made = Path(scratch) / "program"
+        command = [tool(COMPILER), "-O2", "-static", "-pthread", "-o", str(made), *map(str, sources)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise BoardError(f"{' '.join(source.name for source in sources)}: {done.stderr.strip()}")
+        made.rename(binary)
+
+
+def _package_dir() -> Path | None:
+    return next((path for path in (CHECKOUT / "lmkd", CHECKOUT / "src/lmkd") if path.is_dir()), None)
+
+
+def _site(base: Base, progress: Progress) -> Path | None:
+    """Directory with lmkd/, dist-info/ and lmkd-script, cached by the sources' text; None without sources."""
+    package = _package_dir()
+    if package is None:
+        return None
+    inputs = [path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    inputs += [path for path in CHECKOUT.glob("*") if path.name in ("pyproject.toml", "README.md", "LICENSE")]
+    place = cache_dir() / f"site-{Path(base.root_disk).parent.name}-{_digest(inputs, CHECKOUT)}"
+    if place.is_dir():
+        os.utime(place)
+        return place
+    with locked(cache_dir() / "site-lock", progress), tempfile.TemporaryDirectory(dir=cache_dir()) as scratch:
+        if place.is_dir():
+            return place
+        made = Path(scratch) / "site"
+        made.mkdir()
+        if (CHECKOUT / "pyproject.toml").is_file():
+            _install_wheel(_build_wheel(Path(scratch), progress), made)
+        else:
+            shutil.copytree(package, made / "lmkd", ignore=shutil.ignore_patterns("__pycache__"))
+            (made / "lmkd-script").write_text(MODULE_SCRIPT, encoding="utf-8")
+        (made / "lmkd-script").chmod(0o755)
+        compile_tree(base.python, [made / "lmkd"], made, "/usr/lib/python3/dist-packages")
+        made.chmod(0o755)
+        made.rename(place)
+    return place
+
+
+def _build_wheel(scratch: Path, progress: Progress) -> Path:
+    """Build our wheel from a copy of the checkout, with the build backend at hand or else a fetched one."""
+    progress("building the wheel")
+    source = scratch / "source"
+    ignored = shutil.ignore_patterns(".git", "__pycache__", "build", "*.egg-info", "tests", ".*cache")
+    shutil.copytree(CHECKOUT, source, ignore=ignored, symlinks=True)
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps"]
+    command += ["-w", str(scratch / "wheel"), str(source)]
+    for extra in (["--no-build-isolation"], []):
+        done = subprocess.run([*command, *extra], capture_output=True, text=True, check=False)
+        wheels = sorted((scratch / "wheel").glob("lmkd-*.whl"))
+        if done.returncode == 0 and wheels:
+            return wheels[-1]
+    raise BoardError(f"the wheel does not build: {done.stderr.strip()[-1500:]}")
+
+
+def _install_wheel(wheel: Path, made: Path) -> None:
+    """Lay the wheel out as an installer would, its dist-info under the name of the base's mount point."""
+    shutil.unpack_archive(wheel, made, format="zip")
+    info = next(made.glob("lmkd-*.dist-info"))
+    info.rename(made / "dist-info")
+    points = configparser.ConfigParser(delimiters=("=",))
+    points.optionxform = str  # type: ignore[assignment,method-assign]
+    points.read(made / "dist-info/entry_points.txt", encoding="utf-8")
+    target = points.get("console_scripts", "lmkd", fallback="")
+    module, _, call = target.partition(":")
+    if not call:
+        raise BoardError("the wheel has no console script named lmkd")
+    script = SCRIPT.format(module=module, name=call.partition(".")[0], call=call)
+    (made / "lmkd-script").write_text(script, encoding="utf-8")
