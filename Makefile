@@ -46,7 +46,7 @@ image: $(VENV_READY) $(BOARD_READY)
 	$(PYTHON) -m tests.board image
 
 wheel: $(VENV_READY)
-	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 	@ls dist/*-py3-none-any.whl
 
 $(VENV_READY): pyproject.toml tools/bootstrap

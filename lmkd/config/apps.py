@@ -39,7 +39,7 @@ def read_apps(node: yaml.Node, reader: Reader) -> list[tuple[AppRule, Place]]:
             continue
         place = reader.place(entry)
         first = first_places.setdefault(rule.name, place)
-        if first != place and rule.name != _made_name(rule.matchers):
+        if first != place and rule.name != made_name(rule.matchers):
             message = f"duplicate name: the rule at line {first.line} has it too"
             reader.wrong(entry, f"apps[{rule.name}].name", message)
         rules.append((rule, place))
@@ -47,25 +47,22 @@ def read_apps(node: yaml.Node, reader: Reader) -> list[tuple[AppRule, Place]]:
 
 
 def _read_rule(node: yaml.Node, number: int, reader: Reader) -> AppRule | None:
-    items = reader.mapping(node, f"apps[{number}]", _RULE_EXAMPLE)
+    where = _where(node, number)
+    items = reader.mapping(node, where, _RULE_EXAMPLE)
     if items is None:
         return None
-    where = _where(items, number)
     settings: dict[str, Setting] = {}
     matchers: tuple[Matcher, ...] | None = None
-    good = True
     for field, item in reader.known(items, APP, where):
         if field.key == "match":
             matchers = _read_match(item, where, reader)
-            good = good and matchers is not None
         else:
             settings[field.key] = reader.setting(field, item, where)
-            good = good and settings[field.key] is not None
     present = {item.key: item for item in items}
     if "match" not in present:
         reader.wrong(node, f"{where}.match", f"is missing: the rule matches nothing, write {_MATCH_EXAMPLE}")
-    priority = _priority(node, settings, present, where, reader) if good else None
-    if not matchers or priority is None:
+    priority = _priority(node, settings, present, where, reader)
+    if not matchers or priority is None or None in settings.values():
         return None
     return _made(settings, matchers, priority, reader.place(node))
 
@@ -74,7 +71,7 @@ def _made(settings: dict[str, Setting], matchers: tuple[Matcher, ...], priority:
           place: Place) -> AppRule:
     name, on_kill, grace_ms, group = (settings.get(key) for key in ("name", "on_kill", "grace", "group"))
     return AppRule(
-        name=name if isinstance(name, str) else _made_name(matchers),
+        name=name if isinstance(name, str) else made_name(matchers),
         matchers=matchers,
         priority=priority[0],
         class_name=priority[1],
@@ -87,16 +84,18 @@ def _made(settings: dict[str, Setting], matchers: tuple[Matcher, ...], priority:
     )
 
 
-def _where(items: list[Item], number: int) -> str:
+def _where(node: yaml.Node, number: int) -> str:
     """How messages name the rule: by its name if that is usable, else by its number in the list, from 1."""
-    for item in items:
-        if item.key == "name" and isinstance(item.node, yaml.ScalarNode) and item.node.value.strip():
-            return f"apps[{shown(item.node.value, limit=LABEL_MAX)}]"
+    for key, named in node.value if isinstance(node, yaml.MappingNode) else ():
+        if key.value == "name" and isinstance(named, yaml.ScalarNode) and named.value.strip():
+            return f"apps[{shown(named.value, limit=LABEL_MAX)}]"
     return f"apps[{number}]"
 
 
-def _made_name(matchers: tuple[Matcher, ...]) -> str:
-    return ",".join(f"{matcher.field}={pattern_text(matcher)}" for matcher in matchers)
+def made_name(matchers: tuple[Matcher, ...]) -> str:
+    """The name of a rule that was given none; the same patterns always make the same name."""
+    name = ",".join(f"{matcher.field}={pattern_text(matcher)}" for matcher in matchers)
+    return shown(name, limit=None)
 
 
 def _read_match(item: Item, where: str, reader: Reader) -> tuple[Matcher, ...] | None:
@@ -123,6 +122,8 @@ def _priority(node: yaml.Node, settings: dict[str, Setting], present: dict[str, 
               reader: Reader) -> tuple[int, str | None] | None:
     """(number, class or None) from priority and protect; None, and a problem, if they do not fit."""
     given, protect = settings.get("priority"), settings.get("protect")
+    if any(key in settings and settings[key] is None for key in ("priority", "protect")):
+        return None
     if given is None:
         if protect is True:
             return PRIORITY_MIN, "protected"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
+from lmkd.config.apps import made_name
 from lmkd.config.model import Amount, AppRule, Config
 from lmkd.config.patterns import pattern_text
 from lmkd.config.schema import AUTO
@@ -41,9 +40,11 @@ def dump(config: Config) -> str:
 
 
 def _rule(rule: AppRule) -> list[str]:
-    lines = [f"  - name: {quoted(rule.name)}", "    match:"]
+    lines = ["  - match:"]
     for matcher in rule.matchers:
         lines.append(f"      {matcher.field}: {quoted(pattern_text(matcher))}")
+    if rule.name != made_name(rule.matchers):
+        lines.append(f"    name: {quoted(rule.name)}")
     lines.append(f"    priority: {rule.class_name or rule.priority}")
     lines.append(f"    group: {rule.group}")
     if rule.on_kill is not None:
@@ -54,8 +55,10 @@ def _rule(rule: AppRule) -> list[str]:
 
 
 def quoted(text: str) -> str:
-    """``text`` as a double-quoted YAML scalar: JSON's escapes are YAML's too, surrogate pairs apart."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\x7f")
+    """``text`` as a double-quoted YAML scalar: JSON's escapes, and the one it leaves out."""
+    import json  # only this needs it, and every import costs a slow core time to start
+
+    return json.dumps(text).replace("\x7f", "\\x7f")
 
 
 def _mapping(key: str, items: tuple[tuple[str, str], ...]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lmkd.values import value
 
 # On the scale of /proc/PID/oom_score_adj (kernel Documentation/filesystems/proc.rst, 3.1): -1000 is never.
@@ -141,7 +143,7 @@ class Config:
         return next((grace_ms for name, grace_ms in self.grace if name == wanted), 0)
 
 
-def rule_table(config: Config) -> tuple[tuple[object, ...], ...]:
+def rule_table(config: Config) -> tuple[tuple[Any, ...], ...]:
     """The rules of ``config`` as plain tuples that ``marshal`` takes and ``lmkd.matching.match_rule`` reads.
 
     A row is (name, ((field, kind, pattern), ...), priority, class_name or "", protect, on_kill or "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 
 import yaml
@@ -41,9 +40,7 @@ def scalar_of(node: yaml.ScalarNode) -> Scalar:
         raise ValueError(f"the tag {shown(node.tag)} means nothing here: remove it")
     if "\0" in node.value:
         raise ValueError("a NUL byte is not allowed")
-    if not node.value.isascii() and not _encodable(node.value):
-        raise ValueError(f"{shown(node.value)} is no text that UTF-8 can hold")
-    return Scalar(node.value, node.tag.removeprefix(_YAML_TAG), node.style is not None)
+    return Scalar(_joined(node.value), node.tag.removeprefix(_YAML_TAG), node.style is not None)
 
 
 def parse_scalar(field: Field, scalar: Scalar) -> Setting:
@@ -86,18 +83,20 @@ def default_of(field: Field) -> Setting:
 
 def nearest(word: str, known: tuple[str, ...]) -> str | None:
     """The known word that ``word`` was probably meant to be."""
+    import difflib  # only a mistake needs it, and every import costs a slow core time
+
     if len(word) > LABEL_MAX:
         return None
     found = difflib.get_close_matches(word.lower().replace("-", "_"), known, n=1)
     return found[0] if found else None
 
 
-def _encodable(text: str) -> bool:
+def _joined(text: str) -> str:
+    """``text`` with surrogate pairs joined: JSON escapes what is beyond U+FFFF so, and JSON is YAML."""
     try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError:
+        raise ValueError(f"{shown(text)} is no text that UTF-8 can hold") from None
 
 
 def _bool(scalar: Scalar) -> bool:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lmkd.plan import Plan
 
 READ_ERROR_EVERY_MS = 10_000.0
+SHOW_EVERY_MS = 500.0
+"""The status is made at most so often: it costs as much as a decision."""
 
 
 class Guard:
@@ -44,7 +46,7 @@ class Guard:
         self._held: dict[int, Handle] = {}
         self._gone: list[int] = []
         self._due_ms = 0.0
-        self._calm_writes = 0
+        self._shown_ms = -SHOW_EVERY_MS
         self._complained_ms = -READ_ERROR_EVERY_MS
         self.state = State()
         self.wakeups = 0
@@ -123,7 +125,8 @@ class Guard:
             self._perform(action, woke_ms)
         if self._meter is not None and wake.faults:
             self._meter.set_period(wake.faults)
-        if actions or before != "calm" or cause == "timer":
+        if before != self.state.level or sample.t_ms - self._shown_ms >= SHOW_EVERY_MS:
+            self._shown_ms = sample.t_ms
             self._exchange.write_status(status_line(self, sample))
         if any(isinstance(action, (Note, Kill, Escalate)) for action in actions):
             self._exchange.ask(DRAIN_LOG)

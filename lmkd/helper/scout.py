@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 KTHREADD = 2
 PRIVATE_MIN_KIB = 2048
 """Below this, how much a forked child shares with its parent is not worth walking its page tables."""
+SHARE_WORTH = 4
 EVENT_BYTES = 65536
 
 
@@ -110,7 +111,7 @@ class Scout:
                 adj = read_oom_score_adj(self._proc, pid)
                 if adj is not None:
                     entry.priority = adj
-            if private and entry.forked and sizes.anon_kib >= PRIVATE_MIN_KIB:
+            if private and self._may_share(entry, sizes):
                 entry.shared_kib = max(0, sizes.anon_kib - self._private_kib(pid, sizes.anon_kib))
 
     def candidates(self, store_share: float) -> list[Candidate]:
@@ -131,6 +132,17 @@ class Scout:
                 entry.rule, entry.name,
             ))
         return found
+
+    def _may_share(self, entry: Entry, sizes: Sizes) -> bool:
+        """Could enough be shared with the parent that a walk through the page tables is worth its time?
+
+        The walk also holds the memory of a victim that dies meanwhile, so it must be rare: a child cannot share more
+        than its parent has.
+        """
+        parent = self._entries.get(entry.parent)
+        if not entry.forked or parent is None or parent.sizes is None or sizes.anon_kib < PRIVATE_MIN_KIB:
+            return False
+        return (parent.sizes.anon_kib + parent.sizes.swapped_kib) * SHARE_WORTH >= sizes.anon_kib
 
     def rule_of(self, pid: int) -> Rule | None:
         """The rule of a process, None when none matched or it is not known."""

@@ -48,7 +48,11 @@ class FaultMeter:
             raise
 
     def set_period(self, period: int) -> None:
-        """Wake after so many faults from now on (on each CPU)."""
+        """Wake after so many faults from now on (on each CPU).
+
+        The kernel leaves nothing of the running period (kernel/events/core.c, __perf_event_period): the very next
+        fault is sampled, once. Change it rarely.
+        """
         if period == self.period:
             return
         self.period = period

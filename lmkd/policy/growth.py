@@ -6,7 +6,9 @@ from lmkd.model import Sample, Settings
 from lmkd.policy.victim import Grower
 from lmkd.values import value
 
-APART_MIN_MS = 4.0
+APART_MIN_MS = 40.0
+"""Growth is measured over at least so long: a process that grows in bursts rests between two of them."""
+REST_MS = 300.0
 FORGET_AFTER_MS = 1500.0
 SHARE_SURE = 0.8
 SURE_RAM_PCT = 25
@@ -54,10 +56,10 @@ def watch(previous: Watch, sample: Sample, settings: Settings, store_ratio: floa
     if apart < APART_MIN_MS:
         return previous
     rate = (size - previous.size_kib) / apart * 1000
-    if rate <= 0:
-        kept = None if previous.grower is not None and previous.grower.pid == pid else previous.grower
-        return Watch(pid, sample.t_ms, size, kept, previous.confirmed_ms)
-    return Watch(pid, sample.t_ms, size, Grower(pid, size, gain, rate), sample.t_ms)
+    if rate > 0:
+        return Watch(pid, sample.t_ms, size, Grower(pid, size, gain, rate), sample.t_ms)
+    resting = grower is not None and grower.pid == pid and sample.t_ms - previous.confirmed_ms > REST_MS
+    return Watch(pid, sample.t_ms, size, None if resting else previous.grower, previous.confirmed_ms)
 
 
 def watch_shmem(previous: ShmemWatch, sample: Sample) -> ShmemWatch:

@@ -29,5 +29,8 @@ def next_wake(settings: Settings, level: str, room: Headroom, forecast: Forecast
         after = min(after, FLIGHT_MS)
     faults = 0
     if settings.fault_meter:
-        faults = min(FAULTS_MAX, max(FAULTS_MIN, int(distance / PAGE_KIB / LOOKS)))
+        wanted = min(FAULTS_MAX, max(FAULTS_MIN, int(distance / PAGE_KIB / LOOKS)))
+        # Each change of the period costs one wake-up at the next fault (the kernel starts a period that has
+        # nothing left of it), so it changes by powers of two only.
+        faults = 1 << (wanted.bit_length() - 1)
     return Wake(max(AFTER_MIN_MS, after), faults)

@@ -90,13 +90,14 @@ class Effects:
 class KernelEffects(Effects):
     """Acts on the system below ``roots``."""
 
-    def __init__(self, roots: Roots, calls: SwapCalls | None = None) -> None:
+    def __init__(self, roots: Roots, calls: SwapCalls | None = None, lock_s: float = _LOCK_S) -> None:
         self._roots = roots
+        self._lock_s = lock_s
         self._calls = calls or swap.KernelSwapCalls()
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """As the port says; waits 5 s at most, then StoreError."""
+        """As the port says; waits ``lock_s`` seconds at most, then StoreError."""
         import fcntl
 
         path = self._roots.run / "store.lock"
@@ -105,7 +106,7 @@ class KernelEffects(Effects):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreError(f"{path}: cannot lock the store: {errno_text(error)}") from error
-        deadline_s = time.monotonic() + _LOCK_S
+        deadline_s = time.monotonic() + self._lock_s
         try:
             while True:
                 try:

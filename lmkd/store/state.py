@@ -42,8 +42,8 @@ class StoreState:
 
     ``orig_kib`` is what is stored, uncompressed (with the page of the swap header); ``compressed_kib`` its
     compressed bytes; ``used_kib`` the RAM that the store occupies with its overhead; ``swap_used_kib`` the
-    swap slots taken. ``ratio`` is orig to used, None while nothing is swapped. ``adopted``: it was up already when lmkd started. ``foreign``:
-    somebody else set it up; lmkd uses it and does not change it.
+    swap slots taken. ``ratio`` is orig to used, None while nothing is swapped. ``adopted``: it was up already
+    when lmkd started. ``foreign``: somebody else set it up; lmkd uses it and does not change it.
     """
 
     kind: str

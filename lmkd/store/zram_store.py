@@ -60,7 +60,8 @@ def take_down(roots: Roots, report: Report, force: bool = False, effects: Effect
     """Bring all that is stored back to memory, free the device, restore the tunables. Nothing up is fine.
 
     Raises StoreError, and leaves the store up, when the stored pages would not fit in memory (not asked with
-    ``force``), when the only store is somebody else's (the tunables are restored), and when the kernel refuses.
+    ``force``), when the only store is somebody else's (the tunables are restored all the same), and when the
+    kernel refuses.
     """
     port = effects or KernelEffects(roots)
     try:

@@ -32,9 +32,9 @@ KEPT_DRIVERS = ("block", "char", "dax", "md", "virtio")
 APPLETS = (
     "sh", "ash", "awk", "grep", "egrep", "fgrep", "sed", "find", "xargs", "mount", "umount", "swapon",
     "swapoff", "ip", "ifconfig", "hostname", "usleep", "poweroff", "reboot", "halt", "ps", "top", "less",
-    "vi", "gzip", "gunzip", "zcat", "tar", "cmp", "diff", "which", "uname", "clear", "dmesg", "sleep", "seq", "od",
-    "hexdump", "nc", "killall", "time", "timeout", "readlink", "cut", "sort", "head", "tail", "wc", "tr",
-    "tee", "yes",
+    "vi", "gzip", "gunzip", "zcat", "tar", "cmp", "diff", "which", "uname", "clear", "dmesg", "sleep", "seq",
+    "od", "hexdump", "nc", "killall", "time", "timeout", "readlink", "cut", "sort", "head", "tail", "wc",
+    "tr", "tee", "yes",
 )  # fmt: skip
 MOUNT_POINTS = (
     "proc", "sys", "dev", "run", "tmp", "var/lib", "var/log", "root", "lmkd", "etc/lmkd",

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ LOAD_DIR = Path(__file__).parent / "load"
 COMPILER = "arm-linux-gnueabihf-gcc"
 # The script a wheel installer writes, less the renaming Windows needs.
 SCRIPT = "#!/usr/bin/python3\nimport sys\n\nfrom {module} import {name}\n\nsys.exit({call}())\n"
+BUILD = "import importlib, sys; importlib.import_module(sys.argv[1]).build_wheel(sys.argv[2])"
 MODULE_SCRIPT = "#!/usr/bin/python3\nimport runpy\n\nrunpy.run_module('lmkd', run_name='__main__')\n"
 
 
@@ -119,19 +121,36 @@ def _site(base: Base, progress: Progress) -> Path | None:
 
 
 def _build_wheel(scratch: Path, progress: Progress) -> Path:
-    """Build our wheel from a copy of the checkout, with the build backend at hand or else a fetched one."""
+    """Build our wheel from a copy of the checkout by asking its build backend, as pip would, but sooner."""
     progress("building the wheel")
     source = scratch / "source"
     ignored = shutil.ignore_patterns(".git", "__pycache__", "build", "*.egg-info", "tests", ".*cache")
     shutil.copytree(CHECKOUT, source, ignore=ignored, symlinks=True)
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps"]
-    command += ["-w", str(scratch / "wheel"), str(source)]
-    for extra in (["--no-build-isolation"], []):
-        done = subprocess.run([*command, *extra], capture_output=True, text=True, check=False)
-        wheels = sorted((scratch / "wheel").glob("lmkd-*.whl"))
-        if done.returncode == 0 and wheels:
-            return wheels[-1]
-    raise BoardError(f"the wheel does not build: {done.stderr.strip()[-1500:]}")
+    system = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]
+    environment = {**os.environ, "PYTHONPATH": str(_backend(tuple(system["requires"]), progress))}
+    command = [sys.executable, "-c", BUILD, system["build-backend"], str(scratch)]
+    done = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=False)
+    wheels = sorted(scratch.glob("lmkd-*.whl"))
+    if done.returncode != 0 or not wheels:
+        raise BoardError(f"the wheel does not build: {done.stderr.strip()[-1500:]}")
+    return wheels[-1]
+
+
+def _backend(requires: tuple[str, ...], progress: Progress) -> Path:
+    """Directory with the build backend, fetched once: later runs need no network."""
+    wanted = [*requires, "wheel"]
+    place = cache_dir() / f"backend-{hashlib.sha256(repr(wanted).encode()).hexdigest()[:16]}"
+    if not place.is_dir():
+        progress(f"fetching {', '.join(wanted)}")
+        with tempfile.TemporaryDirectory(dir=cache_dir()) as scratch:
+            made = Path(scratch) / "backend"
+            command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(made), *wanted]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise BoardError(f"the package index gave no build backend: {done.stderr.strip()[-800:]}")
+            made.rename(place)
+    os.utime(place)
+    return place
 
 
 def _install_wheel(wheel: Path, made: Path) -> None:

@@ -37,7 +37,6 @@ wait_ready() { # seconds at most, "notify" or "alive"
         now=$(cut -d . -f 1 /proc/uptime)
         if [ "$2" = alive ] && [ $((now - begun)) -ge 2 ]; then ready=true; break; fi
         if [ "$2" = notify ] && grep -q READY=1 $NOTICES; then ready=true; break; fi
-        if [ "$2" = notify ] && grep -qiw ready $LOG; then ready=true; break; fi
         [ $((now - begun)) -ge "$1" ] && break
         sleep 0.1
     done

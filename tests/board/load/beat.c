@@ -16,6 +16,8 @@ struct beat {
     struct memory memory;
     const volatile unsigned char *file;
     size_t file_pages, memory_step, file_step, memory_at, file_at;
+    uint64_t last;
+    int tracing;
 };
 
 static void map_file(struct beat *beat)
@@ -63,6 +65,7 @@ static void prepare(struct beat *beat, const struct app *app)
     *beat = (struct beat){.app = app, .period = (uint64_t)(spec->period_ms * (double)MS)};
     app_fill(app, &beat->memory);
     map_file(beat);
+    beat->tracing = spec->trace_stop_ms > 0 ? open("/sys/kernel/tracing/tracing_on", O_WRONLY | O_CLOEXEC) : -1;
     read_file(beat, beat->file_pages);
     beat->memory_step = (size_t)((double)beat->memory.pages / spec->touch) + 1;
     beat->file_step = beat->file_pages ? (size_t)((double)beat->file_pages / spec->file_touch) + 1 : 0;
@@ -80,6 +83,18 @@ static void record(struct beat *beat, uint64_t ns)
     atomic_store(&app->slot->beats, index + 1);
 }
 
+/* Keeps the kernel's trace of what a long gap was made of: the buffer stops at the first one. */
+static void stop_trace(struct beat *beat, uint64_t now)
+{
+    double limit = beat->app->spec->trace_stop_ms;
+    if (limit > 0 && beat->tracing >= 0 && beat->last && (double)(now - beat->last) > limit * (double)MS)
+        if (write(beat->tracing, "0", 1) == 1) {
+            close(beat->tracing);
+            beat->tracing = -1;
+        }
+    beat->last = now;
+}
+
 static void beat_once(struct beat *beat)
 {
     memory_touch(&beat->memory, beat->memory_at, beat->memory_step);
@@ -89,7 +104,9 @@ static void beat_once(struct beat *beat)
         beat->file_at = (beat->file_at + beat->file_step) % beat->file_pages;
     }
     work(beat->app->spec->work_us);
-    record(beat, now_ns());
+    uint64_t now = now_ns();
+    record(beat, now);
+    stop_trace(beat, now);
 }
 
 /* Beats at multiples of the period from `deadline` on; those missed are left out, as frames are. */

@@ -32,7 +32,7 @@ struct spec {
     char name[NAME_SIZE];
     char path[PATH_SIZE];
     double n, size, file, rate, limit, compress;
-    double period_ms, touch_ms, pause_ms, work_us;
+    double period_ms, touch_ms, pause_ms, work_us, trace_stop_ms;
     double touch, file_touch; /* beats in which the whole set is covered once */
     double delay, at;         /* seconds since the start */
     double adj, adj_last, at_adj;

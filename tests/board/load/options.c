@@ -31,6 +31,7 @@ static const struct key keys[] = {
     {"compress", offsetof(struct spec, compress), ALL & ~BIT(CACHE), 1},
     {"period_ms", offsetof(struct spec, period_ms), BEATERS, 1},
     {"work_us", offsetof(struct spec, work_us), BEATERS, 0},
+    {"trace_stop_ms", offsetof(struct spec, trace_stop_ms), BEATERS, 0},
     {"touch", offsetof(struct spec, touch), BEATERS, 1},
     {"file_touch", offsetof(struct spec, file_touch), BEATERS, 1},
     {"touch_ms", offsetof(struct spec, touch_ms), HOGS | IDLERS, 0},

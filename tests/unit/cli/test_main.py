@@ -225,7 +225,8 @@ def test_an_interrupted_follower_leaves_quietly(tmp_path: Path) -> None:
     source.events = list(EVENTS)
     with listening(tmp_path / "c", lambda connection: serve_connection(connection, source)) as path:
         command = lmkd("events", "--follow", "--json", "--socket", path)
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as follower:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as follower:
             assert follower.stdout is not None and follower.stderr is not None
             assert json.loads(follower.stdout.readline()) == EVENTS[0]
             follower.send_signal(signal.SIGINT)
@@ -234,5 +235,6 @@ def test_an_interrupted_follower_leaves_quietly(tmp_path: Path) -> None:
 
 
 def test_the_module_can_be_run() -> None:
-    ran = subprocess.run([sys.executable, "-m", "lmkd", "--version"], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-m", "lmkd", "--version"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ran.stdout == f"lmkd {__version__}\n"
