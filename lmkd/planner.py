@@ -25,7 +25,7 @@ WINDOW_US = 500_000
 WINDOW_PLAIN_US = 2_000_000
 """Without CAP_SYS_RESOURCE the kernel takes windows in multiples of 2 s only (Documentation/accounting/psi.rst)."""
 FULL_SHARE = 2
-_BOOTSTRAP = "import sys; sys.path.append(sys.argv[1]); from lmkd.resident import main; sys.exit(main(int(sys.argv[2])))"
+_BOOTSTRAP = "import sys; sys.path.append(sys.argv[1]); from lmkd.resident import main; main(int(sys.argv[2]))"
 
 
 class Notes:

@@ -48,8 +48,12 @@ class Resident:
         self._reload = Reload()
         meter = self._meter(plan)
         self._guard = Guard(
-            plan, Observer(plan, meter), DryPort(plan.proc) if plan.dry_run else RealPort(plan.proc), self._recorder,
-            self._exchange, meter,
+            plan,
+            Observer(plan, meter),
+            DryPort(plan.proc) if plan.dry_run else RealPort(plan.proc),
+            self._recorder,
+            self._exchange,
+            meter,
         )
         self._guard.add_source(self._signals, "signal", select.EPOLLIN)
         self._guard.add_source(self._exchange.post_reader, "helper", select.EPOLLIN)
@@ -105,12 +109,16 @@ class Resident:
         try:
             lock_memory(self._libc)
         except OSError as error:
-            self._recorder.write(_degraded("mlockall", f"the guard may wait for its own pages ({error.strerror})"), now_ms())
+            self._recorder.write(
+                _degraded("mlockall", f"the guard may wait for its own pages ({error.strerror})"), now_ms()
+            )
         flag = getattr(os, "SCHED_RESET_ON_FORK", 0)
         try:
             os.sched_setscheduler(0, os.SCHED_FIFO | flag, os.sched_param(REAL_TIME_PRIORITY))
         except OSError as error:
-            self._recorder.write(_degraded("real-time priority", f"late under load ({error.strerror})"), now_ms())
+            self._recorder.write(
+                _degraded("real-time priority", f"late under load ({error.strerror})"), now_ms()
+            )
             try:
                 os.setpriority(os.PRIO_PROCESS, 0, HIGH_NICE)
             except OSError:
@@ -235,11 +243,11 @@ class Reload:
         return plan
 
 
-def main(plan_descriptor: int) -> int:
-    """Become the guard by the plan in this descriptor."""
+def main(plan_descriptor: int) -> None:
+    """Become the guard by the plan in this descriptor; leaves through SystemExit."""
     data = os.pread(plan_descriptor, PLAN_BYTES_MAX, 0)
     os.close(plan_descriptor)
-    return Resident(load_plan(data)).run()
+    sys.exit(Resident(load_plan(data)).run())
 
 
 def _degraded(feature: str, cost: str):  # type: ignore[no-untyped-def]

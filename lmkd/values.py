@@ -9,10 +9,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any, TypeVar
-
-    from typing import dataclass_transform
+    from typing import Any, TypeVar, dataclass_transform
 
     T = TypeVar("T")
 
@@ -43,9 +40,9 @@ def _repr(self: object) -> str:
 
 
 def _eq(self: object, other: object) -> bool:
-    if type(self) is not type(other):
-        return NotImplemented
-    return all(getattr(self, name) == getattr(other, name) for name in field_names(self))
+    return type(self) is type(other) and all(
+        getattr(self, name) == getattr(other, name) for name in field_names(self)
+    )
 
 
 def _hash(self: object) -> int:
@@ -54,15 +51,22 @@ def _hash(self: object) -> int:
 
 @dataclass_transform(frozen_default=True)
 def value(cls: type[T]) -> type[T]:
-    """Make a class of annotated fields (defaults allowed, immutable ones only) a frozen, slotted value class."""
-    names = tuple(cls.__dict__.get("__annotations__", {}))
+    """Make a class of annotated fields (with immutable defaults, if any) a frozen, slotted value class."""
+    names = tuple(cls.__annotations__)
     defaults = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
-    namespace = {key: item for key, item in cls.__dict__.items() if key not in (*names, "__dict__", "__weakref__")}
+    namespace = {
+        key: item for key, item in cls.__dict__.items() if key not in (*names, "__dict__", "__weakref__")
+    }
     parameters = ", ".join(f"{name}=_default_{name}" if name in defaults else name for name in names)
     body = "\n    ".join(f"_set_{name}(self, {name})" for name in names) or "pass"
     namespace.update(
-        __slots__=names, __setattr__=_frozen_setattr, __delattr__=_frozen_delattr, __match_args__=names,
-        __repr__=_repr, __eq__=_eq, __hash__=_hash,
+        __slots__=names,
+        __setattr__=_frozen_setattr,
+        __delattr__=_frozen_delattr,
+        __match_args__=names,
+        __repr__=_repr,
+        __eq__=_eq,
+        __hash__=_hash,
     )
     made = type(cls.__name__, cls.__bases__, namespace)
     scope: dict[str, Any] = {f"_default_{name}": item for name, item in defaults.items()}

@@ -20,7 +20,7 @@ from lmkd.config.sections import Item, Reader
 
 _SECTION_EXAMPLES = (
     ("store", "store: {kind: zram, size: 60%}"),
-    ("sysctls", "sysctls: {vm.swappiness: 150}"),
+    ("sysctls", "sysctls: {vm.swappiness: 200}"),
     ("grace", "grace: {service: 200ms}"),
     ("policy", "policy: {runaway: true}"),
     ("control", "control: {socket: /run/lmkd/control}"),

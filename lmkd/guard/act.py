@@ -45,7 +45,7 @@ class Handle:
 
 
 class RealPort:
-    """Signals real processes. Identity is checked after the pidfd is open, so the check cannot be outrun by pid reuse."""
+    """Signals real processes. Identity is checked after the pidfd is open, so pid reuse cannot outrun it."""
 
     def __init__(self, proc: str) -> None:
         self._proc = proc

@@ -49,7 +49,7 @@ class Exchange:
 
     def post(self, event: str, fields: tuple[tuple[str, object], ...], level: str = "info") -> None:
         """Have the guard record something (it alone numbers and writes records). Dropped when the pipe is full."""
-        data = marshal.dumps((event, fields, level))
+        data = marshal.dumps((event, fields, level))  # type: ignore[arg-type]
         if len(data) <= POST_BYTES:
             try:
                 os.write(self.post_writer, data)
@@ -97,7 +97,7 @@ class Exchange:
         while start < head:
             at = start % RING_BYTES
             piece = min(RING_BYTES - at, head - start)
-            raw += self._view[_RING + at:_RING + at + piece]
+            raw += self._view[_RING + at : _RING + at + piece]
             start += piece
         lines = bytes(raw).split(b"\n")[:-1]
         return (lines[1:] if behind else lines), head
@@ -142,23 +142,23 @@ class Exchange:
         head = struct.unpack_from("=Q", self._view, _HEAD)[0]
         at = head % RING_BYTES
         first = min(len(data), RING_BYTES - at)
-        self._view[_RING + at:_RING + at + first] = data[:first]
+        self._view[_RING + at : _RING + at + first] = data[:first]
         if first < len(data):
-            self._view[_RING:_RING + len(data) - first] = data[first:]
+            self._view[_RING : _RING + len(data) - first] = data[first:]
         struct.pack_into("=Q", self._view, _HEAD, head + len(data))
 
     def write_status(self, line: bytes) -> None:
         """Replace the status (one JSON object)."""
         data = line[:STATUS_BYTES]
         _WORDS.pack_into(self._view, _STATUS_LENGTH, 0)
-        self._view[_STATUS:_STATUS + len(data)] = data
+        self._view[_STATUS : _STATUS + len(data)] = data
         _WORDS.pack_into(self._view, _STATUS_LENGTH, len(data))
 
     def read_status(self) -> bytes:
         """The status as last written; empty while it is being written or before the first."""
         length = _WORDS.unpack_from(self._view, _STATUS_LENGTH)[0]
-        return bytes(self._view[_STATUS:_STATUS + length])
+        return bytes(self._view[_STATUS : _STATUS + length])
 
     def _table(self, number: int) -> memoryview:
         start = _TABLES + number * TABLE_BYTES
-        return self._view[start:start + TABLE_BYTES]
+        return self._view[start : start + TABLE_BYTES]

@@ -31,7 +31,12 @@ class Guard:
     """Owns the loop's state. ``sources`` maps a descriptor to the name of the cause that it stands for."""
 
     def __init__(
-        self, plan: Plan, observer: Observer, port: Port, recorder: Recorder, exchange: Exchange,
+        self,
+        plan: Plan,
+        observer: Observer,
+        port: Port,
+        recorder: Recorder,
+        exchange: Exchange,
         meter: FaultMeter | None,
     ) -> None:
         self.plan = plan
@@ -98,8 +103,14 @@ class Guard:
             causes.append(self._sources.get(descriptor, "unknown"))
             if events & (select.EPOLLERR | select.EPOLLHUP) and causes[-1].startswith("psi"):
                 self.drop_source(descriptor)
-                self.note("degraded", (("feature", causes[-1]), ("cost", "the trigger is gone: the timer only")), "warning")
-        for handle in [one for one in self._held.values() if one.descriptor < 0 and not self._port.alive(one)]:
+                self.note(
+                    "degraded",
+                    (("feature", causes[-1]), ("cost", "the trigger is gone: the timer only")),
+                    "warning",
+                )
+        for handle in [
+            one for one in self._held.values() if one.descriptor < 0 and not self._port.alive(one)
+        ]:
             self._gone.append(handle.pid)
             self._forget(handle)
         return causes or ["timer"]
@@ -164,11 +175,22 @@ class Guard:
             self._recorder.write(self._kill_note(kill, victim, (t_ms - woke_ms) * 1000), t_ms)
 
     def _kill_note(self, kill: Kill, victim: Victim, decide_us: float) -> Note:
-        rule = self.plan.rules[victim.rule].where if 0 <= victim.rule < len(self.plan.rules) else "own oom_score_adj"
+        rule = (
+            self.plan.rules[victim.rule].where
+            if 0 <= victim.rule < len(self.plan.rules)
+            else "own oom_score_adj"
+        )
         fields = (
-            ("pid", victim.pid), ("name", victim.name), ("priority", victim.priority), ("rule", rule),
-            ("signal", kill.signal), ("reason", kill.reason), ("predicted_kib", victim.predicted_kib),
-            *kill.numbers, ("decide_us", round(decide_us)), ("dry_run", self.plan.dry_run),
+            ("pid", victim.pid),
+            ("name", victim.name),
+            ("priority", victim.priority),
+            ("rule", rule),
+            ("signal", kill.signal),
+            ("reason", kill.reason),
+            ("predicted_kib", victim.predicted_kib),
+            *kill.numbers,
+            ("decide_us", round(decide_us)),
+            ("dry_run", self.plan.dry_run),
         )
         return Note("kill", fields, "warning")
 
@@ -177,7 +199,10 @@ class Guard:
             handle = self._held.get(victim.pid)
             refused = self._port.signal(handle, "SIGKILL") if handle is not None else "it is no longer held"
             fields = (
-                ("pid", victim.pid), ("name", victim.name), ("signal", "SIGKILL"), ("reason", action.reason),
+                ("pid", victim.pid),
+                ("name", victim.name),
+                ("signal", "SIGKILL"),
+                ("reason", action.reason),
                 ("refused", refused),
             )
             self._recorder.write(Note("escalate", fields, "warning"), now_ms())

@@ -65,11 +65,28 @@ class Observer:
         sizes = read_sizes(self._proc, suspect) if suspect else None
         self._suspect = suspect if sizes is not None else 0
         return Sample(
-            t_ms, cause, memory.free_kib, memory.file_kib, memory.dirty_kib, memory.anon_kib, memory.shmem_kib,
-            memory.swap_total_kib, memory.swap_free_kib, store, psi.some_us if psi else None,
-            psi.full_us if psi else None, refault_anon, refault_file, None,
-            self._suspect or None, share, faults_kib_s, sizes.anon_kib if sizes else None,
-            sizes.swapped_kib if sizes else None, tmpfs_writer, gone,
+            t_ms,
+            cause,
+            memory.free_kib,
+            memory.file_kib,
+            memory.dirty_kib,
+            memory.anon_kib,
+            memory.shmem_kib,
+            memory.swap_total_kib,
+            memory.swap_free_kib,
+            store,
+            psi.some_us if psi else None,
+            psi.full_us if psi else None,
+            refault_anon,
+            refault_file,
+            None,
+            self._suspect or None,
+            share,
+            faults_kib_s,
+            sizes.anon_kib if sizes else None,
+            sizes.swapped_kib if sizes else None,
+            tmpfs_writer,
+            gone,
         )
 
     def _faults(self, t_ms: float) -> tuple[int, float, float]:

@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lmkd.guard.exchange import Exchange
 
+LARGEST = 1e300
+"""Infinity and not-a-number have no JSON form: null, as for any missing reading."""
 _ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\"} | {code: f"\\u{code:04x}" for code in (*range(32), 127)}
 
 
@@ -22,7 +24,7 @@ def encode(item: object) -> str:
     if isinstance(item, int):
         return str(item)
     if isinstance(item, float):
-        return repr(round(item, 3)) if item == item and abs(item) != float("inf") else "null"
+        return repr(round(item, 3)) if abs(item) < LARGEST else "null"
     if isinstance(item, (list, tuple)):
         return "[" + ",".join([encode(one) for one in item]) + "]"
     if isinstance(item, dict):

@@ -30,7 +30,30 @@ def rehearse(plan: Plan, exchange: Exchange) -> None:
         state = State()
         for moment, free in ((0.0, 65536), (10.0, 4096), (20.0, 0), (30.0, 65536)):
             gone = (1,) if moment > 20.0 else ()
-            sample = Sample(moment, "rehearsal", free, 0, 0, 4096, 0, 0, 0, None, 0, 0, 0, 0, None, 1, 1.0, 1.0, 64, 0, None, gone)
+            sample = Sample(
+                moment,
+                "rehearsal",
+                free,
+                0,
+                0,
+                4096,
+                0,
+                0,
+                0,
+                None,
+                0,
+                0,
+                0,
+                0,
+                None,
+                1,
+                1.0,
+                1.0,
+                64,
+                0,
+                None,
+                gone,
+            )
             state, actions, _wake = step(state, sample, plan.settings, table)
             for action in actions:
                 encode(str(action))

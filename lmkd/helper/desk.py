@@ -48,7 +48,7 @@ class Desk:
         """Take one waiting client; over the bound it is turned away by closing."""
         self.collect()
         try:
-            descriptor, _ = self._listener._accept()
+            descriptor, _ = self._listener._accept()  # type: ignore[attr-defined]
         except OSError:
             return
         if len(self._children) >= CLIENTS_MAX:

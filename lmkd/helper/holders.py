@@ -45,8 +45,12 @@ def parse_mounts(text: str) -> tuple[str, ...]:
 
 def find_holders(proc: str, pids: list[int]) -> Holders:
     """Look at every tmpfs and at the open files of ``pids``. Takes some 40 ms: the helper's work, not the guard's."""
-    mounts = [_measure(path) for path in parse_mounts((read_once(f"{proc}/self/mounts", 65536) or b"").decode())]
-    full = max((mount for mount in mounts if mount is not None), key=lambda mount: mount.used_kib, default=None)
+    mounts = [
+        _measure(path) for path in parse_mounts((read_once(f"{proc}/self/mounts", 65536) or b"").decode())
+    ]
+    full = max(
+        (mount for mount in mounts if mount is not None), key=lambda mount: mount.used_kib, default=None
+    )
     holding = []
     for pid in pids:
         paths = _open_paths(proc, pid)

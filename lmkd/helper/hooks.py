@@ -28,7 +28,9 @@ class Hooks:
             return
         environment = {**os.environ, "LMKD_PID": str(pid), "LMKD_RULE": name, "LMKD_EVENT": "kill"}
         try:
-            child = os.posix_spawn(command, [command], environment, setsigdef=[_signal.SIGTERM, _signal.SIGHUP])
+            child = os.posix_spawn(
+                command, [command], environment, setsigdef=[_signal.SIGTERM, _signal.SIGHUP]
+            )
         except OSError as error:
             self._say(command, pid, f"cannot be run: {error.strerror}")
             return

@@ -142,7 +142,7 @@ class Helper:
         )
 
     def _set_urgent(self, urgent: bool) -> None:
-        """Low priority as a rule; an ordinary one while the guard waits for an answer, else spinning tasks starve it."""
+        """Low priority as a rule; ordinary while the guard waits, else spinning tasks starve it."""
         if urgent == self._urgent:
             return
         self._urgent = urgent
@@ -164,7 +164,10 @@ class Helper:
         try:
             descriptor = open_proc_events()
         except OSError as error:
-            fields = (("feature", "proc connector"), ("cost", f"processes are found by a slow scan ({error.strerror})"))
+            fields = (
+                ("feature", "proc connector"),
+                ("cost", f"processes are found by a slow scan ({error.strerror})"),
+            )
             self._exchange.post("degraded", fields, "warning")
             return -1
         self._poll.register(descriptor, select.POLLIN)

@@ -5,14 +5,27 @@ from __future__ import annotations
 import errno
 import os
 
+from lmkd.kernel.counters import find_number
 from lmkd.kernel.pinned import read_once
 from lmkd.kernel.proc_events import parse_events
 from lmkd.kernel.process import (
-    list_pids, read_cgroup, read_cmdline, read_exe, read_oom_score_adj, read_sizes, read_stat,
+    list_pids,
+    read_cgroup,
+    read_cmdline,
+    read_exe,
+    read_oom_score_adj,
+    read_sizes,
+    read_stat,
 )
-from lmkd.kernel.counters import find_number
 from lmkd.matching import fields_used, match_rule, unit_of_cgroup
-from lmkd.model import FLAG_DECLARED_FOREGROUND, FLAG_GROUP, PRIORITY_FOREGROUND, PRIORITY_NEVER, Candidate, class_of
+from lmkd.model import (
+    FLAG_DECLARED_FOREGROUND,
+    FLAG_GROUP,
+    PRIORITY_FOREGROUND,
+    PRIORITY_NEVER,
+    Candidate,
+    class_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +44,18 @@ EVENT_BYTES = 65536
 class Entry:
     """What is known of one process. Mutable, and never leaves the scout."""
 
-    __slots__ = ("forked", "grace_ms", "name", "own_adj", "parent", "priority", "rule", "shared_kib", "sizes", "start")
+    __slots__ = (
+        "forked",
+        "grace_ms",
+        "name",
+        "own_adj",
+        "parent",
+        "priority",
+        "rule",
+        "shared_kib",
+        "sizes",
+        "start",
+    )
 
     def __init__(self, start: int, parent: int, name: str) -> None:
         self.start = start
@@ -50,7 +74,10 @@ class Scout:
     """Owns the entries. ``excluded`` are lmkd's own processes, which are nobody's victims."""
 
     def __init__(
-        self, plan: Plan, excluded: Iterable[int], report: Callable[[str, tuple[tuple[str, object], ...], str], None]
+        self,
+        plan: Plan,
+        excluded: Iterable[int],
+        report: Callable[[str, tuple[tuple[str, object], ...], str], None],
     ) -> None:
         self._plan = plan
         self._proc = plan.proc
@@ -127,10 +154,20 @@ class Scout:
                 flags |= FLAG_DECLARED_FOREGROUND
             if entry.rule >= 0 and self._plan.rules[entry.rule].group != "process":
                 flags |= FLAG_GROUP
-            found.append(Candidate(
-                pid, entry.start, entry.priority, gain, sizes.anon_kib, sizes.swapped_kib, self._grace_of(entry), flags,
-                entry.rule, entry.name,
-            ))
+            found.append(
+                Candidate(
+                    pid,
+                    entry.start,
+                    entry.priority,
+                    gain,
+                    sizes.anon_kib,
+                    sizes.swapped_kib,
+                    self._grace_of(entry),
+                    flags,
+                    entry.rule,
+                    entry.name,
+                )
+            )
         return found
 
     def _may_share(self, entry: Entry, sizes: Sizes) -> bool:
@@ -163,7 +200,7 @@ class Scout:
         if pid in self._excluded or (known is not None and not again):
             return
         stat = read_stat(self._proc, pid)
-        if stat is None or pid == KTHREADD or stat.parent == KTHREADD:
+        if stat is None or KTHREADD in (pid, stat.parent):
             self._entries.pop(pid, None)
             return
         entry = Entry(stat.start_ticks, stat.parent, stat.comm)
@@ -219,7 +256,9 @@ class Scout:
         except FileNotFoundError:
             return
         except OSError as error:
-            self._report("degraded", (("feature", "oom_score_adj"), ("cost", f"{path}: {error.strerror}")), "warning")
+            self._report(
+                "degraded", (("feature", "oom_score_adj"), ("cost", f"{path}: {error.strerror}")), "warning"
+            )
 
     def _private_kib(self, pid: int, anon_kib: int) -> int:
         """Memory that is this process's alone (smaps_rollup, Linux 4.14): what its death alone returns."""

@@ -43,8 +43,14 @@ class ExchangeSource:
             row = table.row(index)
             known = 0 <= row.rule < len(self._plan.rules)
             yield {
-                "order": index + 1, "pid": row.pid, "name": row.name, "priority": row.priority,
-                "class": class_of(row.priority), "rule": self._plan.rules[row.rule].where if known else OWN_RULE,
-                "resident_kib": row.resident_kib, "swapped_kib": row.swapped_kib, "gain_kib": row.gain_kib,
+                "order": index + 1,
+                "pid": row.pid,
+                "name": row.name,
+                "priority": row.priority,
+                "class": class_of(row.priority),
+                "rule": self._plan.rules[row.rule].where if known else OWN_RULE,
+                "resident_kib": row.resident_kib,
+                "swapped_kib": row.swapped_kib,
+                "gain_kib": row.gain_kib,
                 "never": row.priority <= -1000,
             }

@@ -17,7 +17,7 @@ def find_number(data: bytes, key: bytes) -> int | None:
     end = data.find(b"\n", start)
     if end < 0:
         return None
-    fields = data[start + len(key):end].split(None, 1)
+    fields = data[start + len(key) : end].split(None, 1)
     if not fields or not fields[0].isdigit():
         return None
     return int(fields[0])

@@ -78,7 +78,16 @@ class FaultMeter:
 
     def _add(self, libc: Libc, cpu: int) -> None:
         attribute = _ATTR.pack(
-            PERF_TYPE_SOFTWARE, ATTR_SIZE, PERF_COUNT_SW_PAGE_FAULTS, self.period, PERF_SAMPLE_TID, 0, 0, 1, 0, 0
+            PERF_TYPE_SOFTWARE,
+            ATTR_SIZE,
+            PERF_COUNT_SW_PAGE_FAULTS,
+            self.period,
+            PERF_SAMPLE_TID,
+            0,
+            0,
+            1,
+            0,
+            0,
         )
         try:
             descriptor = libc.syscall(

@@ -9,7 +9,7 @@ from lmkd.values import value
 
 @value
 class Meminfo:
-    """What the policy needs of /proc/meminfo, in KiB. ``free_kib`` is without CMA, which the kernel keeps for devices."""
+    """What the policy needs of /proc/meminfo, in KiB. ``free_kib`` is without CMA: that is for devices."""
 
     total_kib: int
     free_kib: int
@@ -27,17 +27,26 @@ def parse_meminfo(data: bytes) -> Meminfo:
     def need(key: bytes) -> int:
         number = find_number(data, key)
         if number is None:
-            raise KernelInterfaceError(f"/proc/meminfo: no number after {key.decode()} ({len(data)} bytes read)")
+            raise KernelInterfaceError(
+                f"/proc/meminfo: no number after {key.decode()} ({len(data)} bytes read)"
+            )
         return number
 
-    cma_free = find_number(data, b"CmaFree:") or 0  # absent without CONFIG_CMA: then there is no CMA to leave out
+    cma_free = (
+        find_number(data, b"CmaFree:") or 0
+    )  # absent without CONFIG_CMA: then there is no CMA to leave out
     active = find_number(data, b"Active(anon):")
     inactive = find_number(data, b"Inactive(anon):")
     shmem = need(b"Shmem:")
     lists = (active or 0) + (inactive or 0) if active is not None else need(b"AnonPages:") + shmem
     file = need(b"Active(file):") + need(b"Inactive(file):")
     return Meminfo(
-        need(b"MemTotal:"), max(0, need(b"MemFree:") - cma_free), file,
-        need(b"Dirty:") + need(b"Writeback:"), max(0, lists - shmem), shmem,
-        need(b"SwapTotal:"), need(b"SwapFree:"),
+        need(b"MemTotal:"),
+        max(0, need(b"MemFree:") - cma_free),
+        file,
+        need(b"Dirty:") + need(b"Writeback:"),
+        max(0, lists - shmem),
+        shmem,
+        need(b"SwapTotal:"),
+        need(b"SwapFree:"),
     )

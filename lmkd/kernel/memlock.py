@@ -8,5 +8,5 @@ MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
 
 
 def lock_memory(libc: Libc) -> None:
-    """Lock what is resident and what will be touched, not what is only mapped (ONFAULT, Linux 4.4). OSError if refused."""
+    """Lock what is resident and what will be touched, not what is only mapped (ONFAULT, Linux 4.4). OSError."""
     libc.call("mlockall", MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)

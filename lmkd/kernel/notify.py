@@ -10,7 +10,9 @@ def notify(socket_path: str, message: str) -> None:
     import _socket
 
     address = "\0" + socket_path[1:] if socket_path.startswith("@") else socket_path
-    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK)
+    connection = _socket.socket(
+        _socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
+    )
     try:
         connection.sendto(message.encode(), address)
     finally:

@@ -44,7 +44,7 @@ def parse_events(data: bytes) -> list[ProcEvent]:
         length = _NLMSG.unpack_from(data, start)[0]
         if length < _NLMSG.size or start + length > len(data):
             break
-        event = _parse_one(data[start + _NLMSG.size:start + length])
+        event = _parse_one(data[start + _NLMSG.size : start + length])
         if event is not None:
             events.append(event)
         start += (length + 3) & ~3
@@ -52,12 +52,14 @@ def parse_events(data: bytes) -> list[ProcEvent]:
 
 
 def open_proc_events() -> int:
-    """A non-blocking descriptor that reads datagrams for ``parse_events``. OSError: not built in, or no CAP_NET_ADMIN."""
+    """A non-blocking descriptor that reads datagrams for ``parse_events``. OSError: not built in, or not permitted."""
     # The C module: socket.py brings in enum and selectors, half a megabyte for each resident process.
     import _socket
     import os
 
-    connection = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC, NETLINK_CONNECTOR)
+    connection = _socket.socket(
+        _socket.AF_NETLINK, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC, NETLINK_CONNECTOR
+    )
     try:
         connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVBUF, RECEIVE_BYTES)
         connection.bind((0, CN_IDX_PROC))

@@ -9,7 +9,7 @@ from lmkd.kernel.pinned import read_once
 from lmkd.values import value
 
 STAT_START_FIELD = 19
-"""Index of the start time among the fields after the command's closing parenthesis (proc(5), field 22 counted from 1)."""
+"""Index of the start time among the fields after the command's closing parenthesis (proc(5), field 22)."""
 
 
 @value
@@ -38,10 +38,10 @@ def parse_stat(data: bytes) -> Stat | None:
     opening, closing = data.find(b"("), data.rfind(b")")
     if opening < 0 or closing < opening:
         return None
-    fields = data[closing + 1:].split()
+    fields = data[closing + 1 :].split()
     if len(fields) <= STAT_START_FIELD or not fields[1].isdigit() or not fields[STAT_START_FIELD].isdigit():
         return None
-    comm = data[opening + 1:closing].decode("utf-8", "replace")
+    comm = data[opening + 1 : closing].decode("utf-8", "replace")
     return Stat(comm, fields[0].decode("ascii", "replace"), int(fields[1]), int(fields[STAT_START_FIELD]))
 
 
@@ -52,9 +52,11 @@ def parse_status(data: bytes) -> Sizes | None:
     if anon is None or user is None:
         return None
     name_end = data.find(b"\n")
-    name = data[len(b"Name:"):name_end].strip().decode("utf-8", "replace")
+    name = data[len(b"Name:") : name_end].strip().decode("utf-8", "replace")
     shmem, swapped = find_number(data, b"RssShmem:"), find_number(data, b"VmSwap:")
-    return Sizes(anon, shmem or 0, swapped or 0, user, name)  # VmSwap is absent without CONFIG_SWAP: nothing swapped
+    return Sizes(
+        anon, shmem or 0, swapped or 0, user, name
+    )  # VmSwap is absent without CONFIG_SWAP: nothing swapped
 
 
 def read_stat(proc: str, pid: int) -> Stat | None:

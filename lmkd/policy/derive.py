@@ -23,7 +23,11 @@ SET_LIMIT = 8
 
 
 def derive(
-    ram_kib: int, watermark_min_kib: int, watermark_low_kib: int, stall_budget_ms: int, fault_meter: bool,
+    ram_kib: int,
+    watermark_min_kib: int,
+    watermark_low_kib: int,
+    stall_budget_ms: int,
+    fault_meter: bool,
     overrides: Mapping[str, Any],
 ) -> Settings:
     """The settings of this board. ``overrides`` are the configuration's ``policy`` keys (see the reference)."""

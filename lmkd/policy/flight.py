@@ -47,9 +47,9 @@ def free_for_receipt_kib(sample: Sample) -> int:
     return sample.free_kib + sample.file_kib
 
 
-def advance(flight: Flight, sample: Sample, rate_kib_s: float, urgent: bool) -> tuple[
-    Flight, Landing | None, tuple[Action, ...]
-]:
+def advance(
+    flight: Flight, sample: Sample, rate_kib_s: float, urgent: bool
+) -> tuple[Flight, Landing | None, tuple[Action, ...]]:
     """The flight after this sample, its end if it has ended, and what must be done about it meanwhile."""
     elapsed = sample.t_ms - flight.started_ms
     drained = rate_kib_s * elapsed / 1000
@@ -63,7 +63,9 @@ def advance(flight: Flight, sample: Sample, rate_kib_s: float, urgent: bool) -> 
         return flight, _land(flight, "returned", elapsed, ()), ()
     if flight.signal == "SIGTERM":
         if urgent or sample.t_ms >= flight.deadline_ms:
-            reason = "forecast leaves no time for the grace" if urgent else "ignored SIGTERM for its whole grace"
+            reason = (
+                "forecast leaves no time for the grace" if urgent else "ignored SIGTERM for its whole grace"
+            )
             deadline = sample.t_ms + STUCK_AFTER_MS
             return replace(flight, signal="SIGKILL", deadline_ms=deadline), None, (Escalate(alive, reason),)
         return flight, None, ()

@@ -27,7 +27,7 @@ class Forecast:
 
 def observe(forecast: Forecast, t_ms: float, total_kib: int) -> Forecast:
     """The forecast with one more point."""
-    kept = tuple(point for point in forecast.points[-(POINTS_MAX - 1):] if t_ms - point[0] <= SLOW_MS)
+    kept = tuple(point for point in forecast.points[-(POINTS_MAX - 1) :] if t_ms - point[0] <= SLOW_MS)
     if not kept and forecast.points:
         kept = forecast.points[-1:]
     points = (*kept, (t_ms, total_kib))

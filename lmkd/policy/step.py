@@ -88,7 +88,11 @@ def step(
     if state.level != "calm" and sample.t_ms - state.refreshed_ms >= REFRESH_EVERY_MS:
         state = replace(state, refreshed_ms=sample.t_ms)
         actions += (Refresh(state.level == "critical"),)
-    return state, actions, next_wake(settings, state.level, state.room, state.forecast, state.flight is not None)
+    return (
+        state,
+        actions,
+        next_wake(settings, state.level, state.room, state.forecast, state.flight is not None),
+    )
 
 
 def _observe(state: State, sample: Sample, settings: Settings) -> tuple[State, Pressure]:
@@ -98,8 +102,13 @@ def _observe(state: State, sample: Sample, settings: Settings) -> tuple[State, P
     stall = measure_stall(state.stall, sample, settings.stall_window_ms)
     pressure = judge(sample, settings, room, forecast, stall, state.level)
     state = replace(
-        state, ratio=ratio, room=room, forecast=forecast, stall=stall,
-        watch=watch(state.watch, sample, settings, ratio.ratio), shmem=watch_shmem(state.shmem, sample),
+        state,
+        ratio=ratio,
+        room=room,
+        forecast=forecast,
+        stall=stall,
+        watch=watch(state.watch, sample, settings, ratio.ratio),
+        shmem=watch_shmem(state.shmem, sample),
     )
     return state, pressure
 
@@ -123,9 +132,13 @@ def _account(state: State, sample: Sample, pressure: Pressure) -> tuple[State, t
             min(KILL_MS_MAX, max(KILL_MS_MIN, kill_ms)), min(GAIN_FACTOR_MAX, max(GAIN_FACTOR_MIN, factor))
         )
     state = replace(
-        state, flight=None, learned=learned, stuck=(state.stuck + landing.stuck)[-STUCK_KEPT:],
+        state,
+        flight=None,
+        learned=learned,
+        stuck=(state.stuck + landing.stuck)[-STUCK_KEPT:],
         forecast=forecasts.restart(sample.t_ms, state.room.total_kib),
-        watch=Watch() if grower_dies else state.watch, refreshed_ms=-1e9,
+        watch=Watch() if grower_dies else state.watch,
+        refreshed_ms=-1e9,
     )
     return state, (*actions, flights.receipt(flight, landing))
 
@@ -136,7 +149,12 @@ def _decide(
     if _drains_into_shmem(state, sample):
         return _decide_tmpfs(state, sample, table)
     choice = choose(
-        table, settings, pressure.deficit_kib, state.forecast.rate_kib_s, state.watch.grower, state.stuck,
+        table,
+        settings,
+        pressure.deficit_kib,
+        state.forecast.rate_kib_s,
+        state.watch.grower,
+        state.stuck,
         state.learned.gain_factor,
     )
     if choice is None:
@@ -150,12 +168,17 @@ def _launch(
     """One kill takes off. SIGTERM only where the priority has a grace and the true exhaustion is farther than it."""
     rate = state.forecast.rate_kib_s
     left_ms = forecasts.exhaustion_ms(rate, state.room.free_kib + state.room.cache_kib)
-    gently = 0 < choice.grace_ms and left_ms > choice.grace_ms + settings.kill_horizon_ms
+    gently = choice.grace_ms > 0 and left_ms > choice.grace_ms + settings.kill_horizon_ms
     signal = "SIGTERM" if gently else "SIGKILL"
     wait_ms = choice.grace_ms if gently else flights.STUCK_AFTER_MS
     predicted = sum(victim.predicted_kib for victim in choice.victims)
     flight = Flight(
-        choice.victims, signal, sample.t_ms, sample.t_ms + wait_ms, predicted, flights.free_for_receipt_kib(sample)
+        choice.victims,
+        signal,
+        sample.t_ms,
+        sample.t_ms + wait_ms,
+        predicted,
+        flights.free_for_receipt_kib(sample),
     )
     numbers: tuple[tuple[str, object], ...] = (
         ("trigger", pressure.reason),
@@ -186,7 +209,7 @@ def _drains_into_shmem(state: State, sample: Sample) -> bool:
 def _decide_tmpfs(state: State, sample: Sample, table: CandidateTable) -> tuple[State, tuple[Action, ...]]:
     """At most one death is tried, the writer's, to stop the growth; then the record says who holds the memory."""
     tmpfs = state.tmpfs
-    if tmpfs.asked_ms < 0 or sample.t_ms - tmpfs.asked_ms > 10 * EXPLAIN_WAIT_MS and not tmpfs.tried:
+    if tmpfs.asked_ms < 0 or (sample.t_ms - tmpfs.asked_ms > 10 * EXPLAIN_WAIT_MS and not tmpfs.tried):
         state = replace(state, tmpfs=Tmpfs(sample.t_ms, tmpfs.tried, sample.t_ms))
         return state, (Explain(sample.shmem_kib),)
     growing = state.shmem.rate_kib_s > 0
@@ -202,11 +225,17 @@ def _decide_tmpfs(state: State, sample: Sample, table: CandidateTable) -> tuple[
 
     victim = Victim(row.pid, row.start_ticks, row.name, row.priority, row.rule, row.gain_kib)
     numbers: tuple[tuple[str, object], ...] = (
-        ("shmem_kib", sample.shmem_kib), ("shmem_kib_s", round(state.shmem.rate_kib_s)),
-        ("headroom_kib", state.room.total_kib), ("cause", sample.cause),
+        ("shmem_kib", sample.shmem_kib),
+        ("shmem_kib_s", round(state.shmem.rate_kib_s)),
+        ("headroom_kib", state.room.total_kib),
+        ("cause", sample.cause),
     )
     flight = Flight(
-        (victim,), "SIGKILL", sample.t_ms, sample.t_ms + flights.STUCK_AFTER_MS, row.gain_kib,
+        (victim,),
+        "SIGKILL",
+        sample.t_ms,
+        sample.t_ms + flights.STUCK_AFTER_MS,
+        row.gain_kib,
         flights.free_for_receipt_kib(sample),
     )
     state = replace(state, flight=flight, kills=state.kills + 1, tmpfs=replace(state.tmpfs, tried=True))
@@ -218,15 +247,21 @@ def _refuse(state: State, sample: Sample, reason: str) -> tuple[State, tuple[Act
     if sample.t_ms - state.refused_ms < REFUSE_EVERY_MS:
         return state, ()
     fields: tuple[tuple[str, object], ...] = (
-        ("reason", reason), ("headroom_kib", state.room.total_kib), ("shmem_kib", sample.shmem_kib),
+        ("reason", reason),
+        ("headroom_kib", state.room.total_kib),
+        ("shmem_kib", sample.shmem_kib),
     )
     return replace(state, refused_ms=sample.t_ms), (Note("refusal", fields, "warning"),)
 
 
 def _pressure_note(state: State, pressure: Pressure, sample: Sample) -> Note:
     fields: tuple[tuple[str, object], ...] = (
-        ("level", pressure.level), ("headroom_kib", state.room.total_kib), ("free_kib", state.room.free_kib),
-        ("cache_kib", state.room.cache_kib), ("store_kib", state.room.store_kib),
-        ("rate_kib_s", round(state.forecast.rate_kib_s)), ("cause", sample.cause),
+        ("level", pressure.level),
+        ("headroom_kib", state.room.total_kib),
+        ("free_kib", state.room.free_kib),
+        ("cache_kib", state.room.cache_kib),
+        ("store_kib", state.room.store_kib),
+        ("rate_kib_s", round(state.forecast.rate_kib_s)),
+        ("cause", sample.cause),
     )
     return Note("pressure", fields, "warning" if pressure.level == "critical" else "info")

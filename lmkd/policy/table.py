@@ -1,4 +1,4 @@
-"""The candidate table in one flat buffer: the helper packs it, the guard reads single rows without decoding the rest."""
+"""The candidate table in one flat buffer: the helper packs it, the guard reads single rows of it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PackedTable:
     def __init__(self, buffer: memoryview) -> None:
         self._buffer = buffer
         self._count, self._level_count, self.measured_ms = _HEADER.unpack_from(buffer, 0)
-        self._gains = buffer[_GAINS:_GAINS + 4 * self._count].cast("I")
+        self._gains = buffer[_GAINS : _GAINS + 4 * self._count].cast("I")
 
     def __len__(self) -> int:
         return int(self._count)
@@ -50,14 +50,16 @@ class PackedTable:
 
     def index_of(self, pid: int) -> int | None:
         """The place of a process, None when it has none."""
-        pids = self._buffer[_PIDS:_PIDS + 4 * self._count].cast("i").tolist()
+        pids = self._buffer[_PIDS : _PIDS + 4 * self._count].cast("i").tolist()
         return pids.index(pid) if pid in pids else None
 
     def levels(self) -> tuple[tuple[int, int, int], ...]:
         """(priority, first, after the last) in kill order."""
         starts = [
             (entry[0], entry[2])
-            for entry in (_LEVEL.unpack_from(self._buffer, _LEVELS + n * _LEVEL.size) for n in range(self._level_count))
+            for entry in (
+                _LEVEL.unpack_from(self._buffer, _LEVELS + n * _LEVEL.size) for n in range(self._level_count)
+            )
         ]
         ends = [start for _priority, start in starts[1:]] + [int(self._count)]
         return tuple((priority, start, end) for (priority, start), end in zip(starts, ends, strict=True))
@@ -98,9 +100,18 @@ def pack_table(buffer: memoryview, candidates: Iterable[Candidate], measured_ms:
         struct.pack_into("=I", buffer, _GAINS + 4 * index, min(U32_MAX, one.gain_kib))
         struct.pack_into("=I", buffer, _SUMS + 4 * index, total)
         _ROW.pack_into(
-            buffer, _ROWS + index * _ROW.size, one.pid, one.start_ticks, one.priority,
-            min(GRACE_MAX_MS, one.grace_ms), min(U32_MAX, one.gain_kib), min(U32_MAX, one.resident_kib),
-            min(U32_MAX, one.swapped_kib), one.flags, one.rule, one.name.encode()[:NAME_BYTES],
+            buffer,
+            _ROWS + index * _ROW.size,
+            one.pid,
+            one.start_ticks,
+            one.priority,
+            min(GRACE_MAX_MS, one.grace_ms),
+            min(U32_MAX, one.gain_kib),
+            min(U32_MAX, one.resident_kib),
+            min(U32_MAX, one.swapped_kib),
+            one.flags,
+            one.rule,
+            one.name.encode()[:NAME_BYTES],
         )
     for number, (priority, start) in enumerate(levels):
         _LEVEL.pack_into(buffer, _LEVELS + number * _LEVEL.size, priority, 0, start)

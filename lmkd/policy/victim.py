@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from lmkd.model import FLAG_DECLARED_FOREGROUND, PRIORITY_FOREGROUND, PRIORITY_NEVER, Candidate, Settings, Victim
+from lmkd.model import (
+    FLAG_DECLARED_FOREGROUND,
+    PRIORITY_FOREGROUND,
+    PRIORITY_NEVER,
+    Candidate,
+    Settings,
+    Victim,
+)
 from lmkd.values import value
 
 TYPE_CHECKING = False
@@ -38,8 +45,13 @@ class Choice:
 
 
 def choose(
-    table: CandidateTable, settings: Settings, deficit_kib: int, rate_kib_s: float, grower: Grower | None,
-    excluded: Container[int], gain_factor: float,
+    table: CandidateTable,
+    settings: Settings,
+    deficit_kib: int,
+    rate_kib_s: float,
+    grower: Grower | None,
+    excluded: Container[int],
+    gain_factor: float,
 ) -> Choice | None:
     """The victims to end so that ``deficit_kib`` comes back, or None when no death would return anything.
 
@@ -65,7 +77,11 @@ def choose(
 
 
 def _runaway(
-    table: CandidateTable, settings: Settings, rate_kib_s: float, grower: Grower | None, excluded: Container[int]
+    table: CandidateTable,
+    settings: Settings,
+    rate_kib_s: float,
+    grower: Grower | None,
+    excluded: Container[int],
 ) -> Choice | None:
     """The grower itself, when the deaths of everything less important would only feed its growth for seconds."""
     if not settings.runaway or grower is None or grower.pid in excluded or grower.rate_kib_s <= 0:
@@ -88,11 +104,18 @@ def _runaway(
         ("others_last_ms", round(lasts_ms)),
         ("horizon_ms", settings.runaway_horizon_ms),
     )
-    return Choice((_victim(row, grower),), "runaway: the deaths of all below it would feed its growth", numbers)
+    return Choice(
+        (_victim(row, grower),), "runaway: the deaths of all below it would feed its growth", numbers
+    )
 
 
 def _in_level(
-    table: CandidateTable, start: int, stop: int, deficit_kib: int, grower: Grower | None, excluded: Container[int],
+    table: CandidateTable,
+    start: int,
+    stop: int,
+    deficit_kib: int,
+    grower: Grower | None,
+    excluded: Container[int],
     gain_factor: float,
 ) -> Candidate | None:
     """Inside one priority: the one that grows, else the smallest whose gain suffices, else the largest."""
@@ -115,7 +138,11 @@ def _in_level(
 
 
 def _complete_set(
-    table: CandidateTable, settings: Settings, first: Victim, deficit_kib: int, excluded: Container[int],
+    table: CandidateTable,
+    settings: Settings,
+    first: Victim,
+    deficit_kib: int,
+    excluded: Container[int],
     gain_factor: float,
 ) -> tuple[Victim, ...]:
     """More victims in kill order until their sum covers the deficit; never across into another class's priority."""

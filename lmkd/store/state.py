@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmkd.kernel.sysctl import MIN_TTL
+from lmkd.kernel.sysctl import LRU_GEN, MIN_TTL
 from lmkd.values import value
 
 TYPE_CHECKING = False
@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     Sysctls = tuple[tuple[str, int], ...]
 
 AUTO = "auto"
+# Measured on the board (256 MB, foreground with a 7 MB mapped file, an application growing 30 MB/s): with
+# swappiness 150 and the two-list LRU the foreground's file pages were dropped and read back from flash, worst gap 57
+# ms; with 200, 24 ms to 43 ms; with MGLRU as well no file page of it was refaulted, 24 ms.
 DEFAULT_SYSCTLS: Sysctls = (
-    ("vm.swappiness", 150),
+    ("vm.swappiness", 200),
     ("vm.page-cluster", 0),
     ("vm.watermark_boost_factor", 0),
     ("vm.watermark_scale_factor", 150),
     (MIN_TTL, 0),
+    (LRU_GEN, 7),
 )
 
 

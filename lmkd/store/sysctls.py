@@ -31,6 +31,7 @@ _COSTS = (
         "vm.watermark_scale_factor",
         "the kernel begins to reclaim late, and applications reclaim for themselves",
     ),
+    (sysctl.LRU_GEN, "the kernel knows less of which pages the foreground uses"),
     (sysctl.MIN_TTL, "the kernel itself may kill on thrashing, and it ignores the priorities"),
 )
 
@@ -92,7 +93,7 @@ def apply(roots: Roots, wanted: Sysctls, effects: Effects, report: Report) -> No
             _degraded(report, name, str(error))
             continue
         if now is None:
-            if name != sysctl.MIN_TTL:
+            if name not in (sysctl.MIN_TTL, sysctl.LRU_GEN):  # doctor tells of a kernel without MGLRU
                 _degraded(report, name, "this kernel does not have it")
         elif now != number:
             changes.append((name, now, number))
@@ -109,7 +110,8 @@ def apply(roots: Roots, wanted: Sysctls, effects: Effects, report: Report) -> No
             continue
         report("sysctl", {"name": name, "old": now, "new": done})
         if done != number:
-            _degraded(report, name, f"this kernel takes {done} at most, not {number}")
+            if name != sysctl.LRU_GEN:  # a mask: a processor lacks what some of its bits use
+                _degraded(report, name, f"this kernel takes {done} at most, not {number}")
             kept[name] = Kept(name, kept[name].old, done)
             effects.save(kept_path(roots), format_kept(tuple(kept.values()), boot))
 

@@ -26,7 +26,7 @@ def test_up_notes_every_action_in_order_and_touches_nothing(tmp_path: Path) -> N
         "set zram0/comp_algorithm to lz4", "set zram0/disksize to 134217728",
         "set zram0/mem_limit to 67108864",
         f"write a swap header of {page_bytes()} bytes to zram0", "swapon zram0 with priority 100",
-        "set vm.swappiness to 150", "set vm.page-cluster to 0", "set vm.watermark_boost_factor to 0",
+        "set vm.swappiness to 200", "set vm.page-cluster to 0", "set vm.watermark_boost_factor to 0",
         "set vm.watermark_scale_factor to 150",
     ]  # fmt: skip
     assert (state.device, state.size_kib, state.orig_kib) == ("zram0", 131072, None)

@@ -98,7 +98,7 @@ def test_a_strict_check_of_an_algorithm_names_what_is_offered() -> None:
 def test_the_default_configuration_makes_a_sensible_store() -> None:
     spec = spec_from_config(config.parse_text("", "defaults"), 241012)
     assert (spec.kind, spec.algorithm, spec.size_kib, spec.mem_limit_kib) == ("zram", "auto", 144607, 72303)
-    assert dict(spec.sysctls)["vm.swappiness"] == 150
+    assert dict(spec.sysctls)["vm.swappiness"] == 200
 
 
 def test_tunables_can_be_overridden_and_left_alone() -> None:

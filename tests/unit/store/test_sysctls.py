@@ -33,7 +33,7 @@ def test_all_are_set_and_all_come_back(board: Board) -> None:
     reports = Reports()
     sysctls.apply(board.roots, DEFAULT_SYSCTLS, FakeKernel(board), reports)
     assert values(board) == {
-        "swappiness": 150, "page-cluster": 0, "watermark_boost_factor": 0, "watermark_scale_factor": 150,
+        "swappiness": 200, "page-cluster": 0, "watermark_boost_factor": 0, "watermark_scale_factor": 150,
     }  # fmt: skip
     assert reports.names() == ["sysctl"] * 4
     sysctls.restore(board.roots, FakeKernel(board), Reports())
@@ -41,7 +41,7 @@ def test_all_are_set_and_all_come_back(board: Board) -> None:
 
 
 def test_a_second_start_keeps_the_oldest_value(board: Board) -> None:
-    sysctls.apply(board.roots, (("vm.swappiness", 150),), FakeKernel(board), Reports())
+    sysctls.apply(board.roots, (("vm.swappiness", 200),), FakeKernel(board), Reports())
     sysctls.apply(board.roots, (("vm.swappiness", 180),), FakeKernel(board), Reports())
     assert board.sysctl("swappiness") == 180
     sysctls.restore(board.roots, FakeKernel(board), Reports())
@@ -49,7 +49,7 @@ def test_a_second_start_keeps_the_oldest_value(board: Board) -> None:
 
 
 def test_a_second_start_adds_what_the_first_did_not_touch(board: Board) -> None:
-    sysctls.apply(board.roots, (("vm.swappiness", 150),), FakeKernel(board), Reports())
+    sysctls.apply(board.roots, (("vm.swappiness", 200),), FakeKernel(board), Reports())
     sysctls.apply(board.roots, (("vm.page-cluster", 0),), FakeKernel(board), Reports())
     sysctls.restore(board.roots, FakeKernel(board), Reports())
     assert values(board) == VM_DEFAULTS
@@ -76,7 +76,7 @@ def test_nothing_is_set_when_the_old_values_cannot_be_noted(board: Board) -> Non
 
 
 def test_what_somebody_changed_since_is_left(board: Board) -> None:
-    sysctls.apply(board.roots, (("vm.swappiness", 150),), FakeKernel(board), Reports())
+    sysctls.apply(board.roots, (("vm.swappiness", 200),), FakeKernel(board), Reports())
     board.put(board.roots.proc / "sys" / "vm" / "swappiness", "80\n")
     reports = Reports()
     sysctls.restore(board.roots, FakeKernel(board), reports)
@@ -91,7 +91,7 @@ def test_a_tunable_that_is_missing_or_odd_is_degraded_and_the_others_are_set(boa
     sysctls.apply(board.roots, DEFAULT_SYSCTLS, FakeKernel(board), reports)
     degraded = [fields["feature"] for event, fields in reports.events if event == "degraded"]
     assert degraded == ["vm.page-cluster", "vm.watermark_boost_factor"]
-    assert board.sysctl("swappiness") == 150
+    assert board.sysctl("swappiness") == 200
 
 
 def test_a_kernel_that_takes_less_is_degraded_and_the_value_that_it_took_is_noted(board: Board) -> None:
@@ -100,7 +100,7 @@ def test_a_kernel_that_takes_less_is_degraded_and_the_value_that_it_took_is_note
             return super().set_sysctl(name, min(number, 100))
 
     reports = Reports()
-    sysctls.apply(board.roots, (("vm.swappiness", 150),), Old(board), reports)
+    sysctls.apply(board.roots, (("vm.swappiness", 200),), Old(board), reports)
     assert "takes 100" in str(reports.of("degraded")["reason"])
     sysctls.restore(board.roots, FakeKernel(board), Reports())
     assert board.sysctl("swappiness") == 60
@@ -152,3 +152,22 @@ def test_a_hostile_note_cannot_point_outside_the_tunables(board: Board) -> None:
     sysctls.restore(board.roots, FakeKernel(board), reports)
     assert (board.roots.proc / "sys" / "kernel" / "core_pattern").read_text() == "0\n"
     assert reports.names() == ["degraded"]
+
+
+def test_mglru_is_switched_on_by_its_mask_and_comes_back_off(board: Board) -> None:
+    path = board.roots.sys / "kernel" / "mm" / "lru_gen" / "enabled"
+    board.put(path, "0x0000\n")
+
+    class Arm(FakeKernel):
+        def set_sysctl(self, name: str, number: int) -> int:
+            if name == "lru_gen.enabled":
+                board.put(path, f"0x{number & 1:04x}\n")
+                return number & 1
+            return super().set_sysctl(name, number)
+
+    reports = Reports()
+    sysctls.apply(board.roots, (("lru_gen.enabled", 7),), Arm(board), reports)
+    assert path.read_text() == "0x0001\n"
+    assert "degraded" not in reports.names()
+    sysctls.restore(board.roots, Arm(board), reports)
+    assert path.read_text() == "0x0000\n"

@@ -25,7 +25,7 @@ def board(tmp_path: Path) -> Board:
 
 
 def test_down_undoes_all_that_up_did(board: Board) -> None:
-    assert board.sysctl("swappiness") == 150
+    assert board.sysctl("swappiness") == 200
     kernel = FakeKernel(board)
     take_down(board.roots, Reports(), effects=kernel)
     assert kernel.log == ["swapoff 0", "reset 0"]
@@ -52,7 +52,7 @@ def test_down_is_refused_with_the_numbers_while_the_stored_pages_would_not_fit(b
         take_down(board.roots, Reports(), effects=kernel)
     assert "(60000 KiB available + 6000 KiB that the store gives back - 15063 KiB margin" in str(caught.value)
     assert kernel.log == []
-    assert board.sysctl("swappiness") == 150
+    assert board.sysctl("swappiness") == 200
 
 
 def test_down_goes_ahead_when_it_just_fits(board: Board) -> None:
@@ -82,7 +82,7 @@ def test_a_swapoff_that_the_kernel_refuses_leaves_the_store_up(board: Board) -> 
         take_down(board.roots, Reports(), effects=kernel)
     assert status(board.roots).device == "zram0"
     assert json.loads(store_path(board.roots).read_text())["phase"] == "up"
-    assert board.sysctl("swappiness") == 150
+    assert board.sysctl("swappiness") == 200
 
 
 def test_a_crash_after_swapoff_is_finished_by_the_next_down(board: Board) -> None:
@@ -102,7 +102,7 @@ def test_a_store_of_somebody_else_stays_up_but_the_tunables_go_back(tmp_path: Pa
     board.size(0, 131072, header_of("zram0"))
     board.swap_on(0, 131068)
     bring_up(board.roots, SPEC, Reports(), FakeKernel(board))
-    assert board.sysctl("swappiness") == 150
+    assert board.sysctl("swappiness") == 200
     kernel = FakeKernel(board)
     with pytest.raises(StoreError, match="set up by somebody else"):
         take_down(board.roots, Reports(), effects=kernel)
