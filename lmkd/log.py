@@ -42,6 +42,8 @@ def format_field(key: str, thing: object) -> tuple[str, str]:
     """A field as (label, text): the unit that ends its name goes into the text. None reads ``unknown``."""
     if key == "exhaustion_ms" and is_number(thing) and thing >= NEVER_MS:
         return "exhaustion", "not in sight"
+    if key == "refaults_s" and is_number(thing):
+        return "refaults", f"{thing:.0f}/s"
     for suffix, form in _UNIT_FORMS:
         if key.endswith(suffix):
             text = form(thing) if is_number(thing) else format_value(thing)
@@ -121,8 +123,8 @@ class EventLine:
 
     def _story(self, fields: dict[str, Any]) -> str:
         parts = []
-        if "pid" in fields:
-            parts.append(f"{printable(fields.pop('name', '?'))}[{format_value(fields.pop('pid'))}]")
+        if "pid" in fields and "name" in fields:
+            parts.append(f"{printable(fields.pop('name'))}[{format_value(fields.pop('pid'))}]")
         if "reason" in fields:
             parts.append(format_value(fields.pop("reason")))
         if "priority" in fields:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ FIRST = (
     "in_flight",
     "cost",
     "uptime_ms",
+    "last_look_ms",
     "degraded",
 )
 LAST = ("stall", "learned", "settings")
@@ -48,13 +50,13 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(status, indent=2))
         return EXIT_OK
-    print("\n".join(status_lines(status, use_colour(sys.stdout))))
+    print("\n".join(status_lines(status, use_colour(sys.stdout), time.monotonic() * 1000)))
     return EXIT_OK
 
 
-def status_lines(status: Mapping[str, Any], colour: bool) -> list[str]:
-    """The status for a person: what matters first, then whatever else there is."""
-    shown = with_derived(status)
+def status_lines(status: Mapping[str, Any], colour: bool, now_ms: float) -> list[str]:
+    """The status for a person at ``now_ms`` (monotonic): what matters first, then whatever else there is."""
+    shown = with_derived(status, now_ms)
     keys = [key for key in FIRST if key in shown]
     keys += [key for key in shown if key not in (*FIRST, *LAST)]
     keys += [key for key in LAST if key in shown]
@@ -65,12 +67,17 @@ def status_lines(status: Mapping[str, Any], colour: bool) -> list[str]:
     return lines
 
 
-def with_derived(status: Mapping[str, Any]) -> dict[str, Any]:
-    """The status with its times turned into ``uptime_ms``, and the store's compression as ``ratio``."""
+def with_derived(status: Mapping[str, Any], now_ms: float) -> dict[str, Any]:
+    """The status with its moments turned into ages, and the store's compression as ``ratio``.
+
+    lmkd's moments are on CLOCK_MONOTONIC, which is one clock for the whole machine. The figures are as old as the
+    guard's last look (``last_look_ms``), which may be long ago while there is room.
+    """
     shown = dict(status)
-    now_ms, started_ms = shown.pop("t_ms", None), shown.pop("started_ms", None)
-    if is_number(now_ms) and is_number(started_ms):
-        shown.setdefault("uptime_ms", now_ms - started_ms)
+    for moment, age in (("t_ms", "last_look_ms"), ("started_ms", "uptime_ms")):
+        then_ms = shown.pop(moment, None)
+        if is_number(then_ms) and then_ms <= now_ms:
+            shown.setdefault(age, now_ms - then_ms)
     store = shown.get("store")
     if isinstance(store, Mapping) and "ratio" not in store:
         orig_kib, used_kib = store.get("orig_kib"), store.get("used_kib")

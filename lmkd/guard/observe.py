@@ -16,6 +16,7 @@ from lmkd.model import Sample
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lmkd.kernel.fault_meter import FaultMeter
+    from lmkd.kernel.process import Sizes
     from lmkd.plan import Plan
 
 GROWER_SHARE_MIN = 0.3
@@ -50,44 +51,43 @@ class Observer:
         if not data:
             raise KernelInterfaceError(f"{self._meminfo.path}: cannot be read")
         memory = parse_meminfo(data)
-        store = None
-        if self._zram is not None:
-            text = self._zram.read()
-            store = parse_mm_stat(text) if text else None
-        psi_data = self._psi.read()
-        psi = parse_psi(psi_data) if psi_data else None
+        stored = self._zram.read() if self._zram is not None else None
+        stall = self._psi.read()
+        psi = parse_psi(stall) if stall else None
+        # Formatting vmstat costs the kernel more than all the rest: only when a decision may need it.
         vmstat = b"" if calm else self._vmstat.read() or b""
-        refault_anon = find_number(vmstat, b"workingset_refault_anon ")
-        refault_file = find_number(vmstat, b"workingset_refault_file ")
         pid, share, faults_kib_s = self._faults(t_ms)
-        # A suspect is worth a look until it is known not to grow, even when this moment's samples name nobody.
-        suspect = pid or (self._suspect if not calm else 0)
+        sizes = self._suspect_sizes(pid, calm)
+        return Sample(
+            t_ms=t_ms,
+            cause=cause,
+            free_kib=memory.free_kib,
+            file_kib=memory.file_kib,
+            dirty_kib=memory.dirty_kib,
+            anon_kib=memory.anon_kib,
+            shmem_kib=memory.shmem_kib,
+            swap_total_kib=memory.swap_total_kib,
+            swap_free_kib=memory.swap_free_kib,
+            store=parse_mm_stat(stored) if stored else None,
+            some_us=psi.some_us if psi else None,
+            full_us=psi.full_us if psi else None,
+            refault_anon=find_number(vmstat, b"workingset_refault_anon "),
+            refault_file=find_number(vmstat, b"workingset_refault_file "),
+            grower_pid=self._suspect or None,
+            grower_share=share,
+            grower_kib_s=faults_kib_s,
+            grower_resident_kib=sizes.anon_kib if sizes else None,
+            grower_swapped_kib=sizes.swapped_kib if sizes else None,
+            tmpfs_writer=tmpfs_writer,
+            gone=gone,
+        )
+
+    def _suspect_sizes(self, pid: int, calm: bool) -> Sizes | None:
+        """The sizes of who took most faults; a suspect is looked at until the board is calm, samples or not."""
+        suspect = pid or (0 if calm else self._suspect)
         sizes = read_sizes(self._proc, suspect) if suspect else None
         self._suspect = suspect if sizes is not None else 0
-        return Sample(
-            t_ms,
-            cause,
-            memory.free_kib,
-            memory.file_kib,
-            memory.dirty_kib,
-            memory.anon_kib,
-            memory.shmem_kib,
-            memory.swap_total_kib,
-            memory.swap_free_kib,
-            store,
-            psi.some_us if psi else None,
-            psi.full_us if psi else None,
-            refault_anon,
-            refault_file,
-            None,
-            self._suspect or None,
-            share,
-            faults_kib_s,
-            sizes.anon_kib if sizes else None,
-            sizes.swapped_kib if sizes else None,
-            tmpfs_writer,
-            gone,
-        )
+        return sizes
 
     def _faults(self, t_ms: float) -> tuple[int, float, float]:
         """(process that took most faults or 0, its share, all faults as KiB/s) since the last sample that had any."""

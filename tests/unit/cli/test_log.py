@@ -60,6 +60,10 @@ def line(record: dict[str, Any], colour: bool = False) -> str:
             {"event": "degraded", "level": "warning", "timestamp": None, "feature": "psi", "cost_pct": None},
             "--:--:--.---  warning   degraded        feature psi, cost unknown",
         ),
+        (
+            {"event": "helper_started", "level": "info", "timestamp": 0, "pid": 12, "processes": 3},
+            "00:00:00.000  info      helper_started  pid 12, processes 3",
+        ),
         ({}, "--:--:--.---  info      ?"),
         (
             {"event": "kill", "timestamp": "soon", "pid": 1, "name": "\x1b[2J\n", "ok": True},
@@ -103,6 +107,7 @@ def test_whatever_an_event_holds_becomes_one_printable_line(record: dict[str, An
         ("exhaustion_ms", 3_600_000, ("exhaustion", "not in sight")),
         ("exhaustion_ms", 0, ("exhaustion", "0 ms")),
         ("age_s", 90, ("age", "1 min 30 s")),
+        ("refaults_s", 1234.5, ("refaults", "1234/s")),
         ("some_pct", 12.5, ("some", "12.5%")),
         ("swap_used_kib", None, ("swap used", "unknown")),
         ("size_kib", True, ("size", "yes")),

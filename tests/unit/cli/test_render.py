@@ -101,7 +101,7 @@ STATUS: dict[str, Any] = {
 
 
 def test_status_begins_with_what_matters_and_ends_with_the_settings() -> None:
-    assert status_lines(STATUS, colour=False) == [
+    assert status_lines(STATUS, colour=False, now_ms=71_000.0) == [
         "level         calm",
         "headroom      2.0 MB",
         "  free        2.0 MB",
@@ -113,7 +113,8 @@ def test_status_begins_with_what_matters_and_ends_with_the_settings() -> None:
         "  orig        4.0 MB",
         "  used        1.0 MB",
         "  ratio       4.00",
-        "uptime        1 min 0 s",
+        "uptime        1 min 10 s",
+        "last look     10.0 s",
         "wakeups       12",
         "settings",
         "  ram         244.1 MB",
@@ -121,7 +122,7 @@ def test_status_begins_with_what_matters_and_ends_with_the_settings() -> None:
 
 
 def test_the_level_is_coloured_on_a_terminal() -> None:
-    assert status_lines({"level": "calm"}, colour=True) == ["\x1b[1mlevel\x1b[0m  \x1b[32mcalm\x1b[0m"]
+    assert status_lines({"level": "calm"}, True, 0.0) == ["\x1b[1mlevel\x1b[0m  \x1b[32mcalm\x1b[0m"]
 
 
 @pytest.mark.parametrize(
@@ -134,4 +135,4 @@ def test_the_level_is_coloured_on_a_terminal() -> None:
     ],
 )
 def test_an_odd_status_is_shown_nevertheless(status: dict[str, Any]) -> None:
-    assert all(line.isprintable() for line in status_lines(status, colour=False))
+    assert all(line.isprintable() for line in status_lines(status, False, 0.0))
