@@ -60,7 +60,7 @@ _STORE_FIELDS = (
           allowed=("zram", "none")),
     Field("store", "algorithm", "name", AUTO,
           "The compression algorithm, as in /sys/block/zramN/comp_algorithm; auto: the best the kernel has."),
-    Field("store", "size", "amount", "60%", "How much memory may be swapped out, before compression.",
+    Field("store", "size", "amount", "100%", "How much memory may be swapped out, before compression.",
           low=1, high=400, low_kib=1024),
     Field("store", "mem_limit", "amount", "30%", "How much RAM the store may take for what it holds.",
           low=1, high=100, low_kib=1024),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 
 from lmkd.errors import KernelInterfaceError
-from lmkd.guard.exchange import DRAIN_LOG, EXPLAIN, REAP, REFRESH, REFRESH_URGENT
+from lmkd.guard.exchange import DRAIN_LOG, EXPLAIN, HOOK, REAP, REFRESH, REFRESH_URGENT
 from lmkd.guard.observe import now_ms
 from lmkd.guard.status import status_line
 from lmkd.model import Escalate, Explain, Kill, Note, Reap, Refresh, Victim
@@ -108,9 +108,7 @@ class Guard:
                     (("feature", causes[-1]), ("cost", "the trigger is gone: the timer only")),
                     "warning",
                 )
-        for handle in [
-            one for one in self._held.values() if one.descriptor < 0 and not self._port.alive(one)
-        ]:
+        for handle in [one for one in self._held.values() if one.descriptor < 0 and not self._port.alive(one)]:
             self._gone.append(handle.pid)
             self._forget(handle)
         return causes or ["timer"]
@@ -157,29 +155,32 @@ class Guard:
             self._exchange.ask(EXPLAIN, action.shmem_kib)
 
     def _kill(self, kill: Kill, woke_ms: float) -> None:
-        for victim in kill.victims:
-            handle = self._port.open(victim)
-            refused = "" if handle is None else self._port.signal(handle, kill.signal)
-            if handle is None or refused:
-                if handle is not None:
-                    self._port.close(handle)
-                # For the policy it is gone: what it would have returned shows in the next sample, or does not.
-                self._gone.append(victim.pid)
-                self._due_ms = 0.0
-                why = refused or "it is gone, or the process id is another's now"
-                fields = (("pid", victim.pid), ("name", victim.name), ("reason", why))
-                self._recorder.write(Note("refusal", fields, "warning"), now_ms())
-                continue
-            self._hold(handle)
-            t_ms = now_ms()
-            self._recorder.write(self._kill_note(kill, victim, (t_ms - woke_ms) * 1000), t_ms)
+        """Signal every victim first, then write the records: each of these costs as much as a signal."""
+        notes = [self._signal(kill, victim, woke_ms) for victim in kill.victims]
+        for note in notes:
+            self._recorder.write(note, now_ms())
+
+    def _signal(self, kill: Kill, victim: Victim, woke_ms: float) -> Note:
+        handle = self._port.open(victim)
+        refused = "it is gone, or the process id is another's now"
+        if handle is not None:
+            refused = self._port.signal(handle, kill.signal)
+            if not refused:
+                self._hold(handle)
+                self._call_hook(victim)
+                return self._kill_note(kill, victim, (now_ms() - woke_ms) * 1000)
+            self._port.close(handle)
+        # For the policy it is gone: what it would have returned shows in the next sample, or does not.
+        self._gone.append(victim.pid)
+        self._due_ms = 0.0
+        return Note("refusal", (("pid", victim.pid), ("name", victim.name), ("reason", refused)), "warning")
+
+    def _call_hook(self, victim: Victim) -> None:
+        if 0 <= victim.rule < len(self.plan.rules) and self.plan.rules[victim.rule].on_kill and not self.plan.dry_run:
+            self._exchange.ask(HOOK, victim.pid, victim.rule)
 
     def _kill_note(self, kill: Kill, victim: Victim, decide_us: float) -> Note:
-        rule = (
-            self.plan.rules[victim.rule].where
-            if 0 <= victim.rule < len(self.plan.rules)
-            else "own oom_score_adj"
-        )
+        rule = self.plan.rules[victim.rule].where if 0 <= victim.rule < len(self.plan.rules) else "own oom_score_adj"
         fields = (
             ("pid", victim.pid),
             ("name", victim.name),

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 RETURNED_ENOUGH = 0.9
 REAP_AFTER_MS = 40.0
 """A victim that was sent SIGKILL and did not free its memory in this time is reaped by the helper."""
+SETTLE_MS = 60.0
+"""A reported death whose memory is not back yet (somebody else still holds its pages) is waited for so much longer."""
+SETTLED_SHARE = 0.5
 STUCK_AFTER_MS = 1000.0
 """A victim that has not died so long after SIGKILL (uninterruptible sleep) no longer holds up the rescue."""
 
@@ -28,6 +31,8 @@ class Flight:
     before_kib: int
     returned_kib: int = 0
     gone: tuple[int, ...] = ()
+    gone_ms: float = -1.0
+    """When the last victim's death was reported; negative before that."""
     reaped: bool = False
 
 
@@ -39,7 +44,6 @@ class Landing:
     ms: float
     returned_kib: int
     predicted_kib: int
-    stuck: tuple[int, ...]
 
 
 def free_for_receipt_kib(sample: Sample) -> int:
@@ -58,19 +62,20 @@ def advance(
     flight = replace(flight, returned_kib=returned, gone=gone)
     alive = tuple(victim for victim in flight.victims if victim.pid not in gone)
     if not alive:
-        return flight, _land(flight, "dead", elapsed, ()), ()
+        gone_ms = flight.gone_ms if flight.gone_ms >= 0 else sample.t_ms
+        waiting = returned < SETTLED_SHARE * flight.predicted_kib and sample.t_ms - gone_ms < SETTLE_MS
+        flight = replace(flight, gone_ms=gone_ms)
+        return flight, None if waiting and not urgent else _land(flight, "dead", elapsed), ()
     if flight.signal == "SIGKILL" and returned >= RETURNED_ENOUGH * flight.predicted_kib > 0:
-        return flight, _land(flight, "returned", elapsed, ()), ()
+        return flight, _land(flight, "returned", elapsed), ()
     if flight.signal == "SIGTERM":
         if urgent or sample.t_ms >= flight.deadline_ms:
-            reason = (
-                "forecast leaves no time for the grace" if urgent else "ignored SIGTERM for its whole grace"
-            )
+            reason = "forecast leaves no time for the grace" if urgent else "ignored SIGTERM for its whole grace"
             deadline = sample.t_ms + STUCK_AFTER_MS
             return replace(flight, signal="SIGKILL", deadline_ms=deadline), None, (Escalate(alive, reason),)
         return flight, None, ()
     if sample.t_ms >= flight.deadline_ms:
-        return flight, _land(flight, "stuck", elapsed, tuple(victim.pid for victim in alive)), ()
+        return flight, _land(flight, "stuck", elapsed), ()
     if not flight.reaped and sample.t_ms >= flight.deadline_ms - STUCK_AFTER_MS + REAP_AFTER_MS:
         return replace(flight, reaped=True), None, tuple(Reap(victim.pid) for victim in alive)
     return flight, None, ()
@@ -91,5 +96,5 @@ def receipt(flight: Flight, landing: Landing) -> Note:
     return Note("receipt", tuple(fields), "warning" if landing.outcome == "stuck" else "info")
 
 
-def _land(flight: Flight, outcome: str, ms: float, stuck: tuple[int, ...]) -> Landing:
-    return Landing(outcome, ms, max(0, flight.returned_kib), flight.predicted_kib, stuck)
+def _land(flight: Flight, outcome: str, ms: float) -> Landing:
+    return Landing(outcome, ms, max(0, flight.returned_kib), flight.predicted_kib)

@@ -24,6 +24,11 @@ class Forecast:
         """The consumption to reckon with: a burst counts at once, a steady drain is not forgotten in a pause."""
         return max(0.0, self.fast_kib_s, self.slow_kib_s)
 
+    @property
+    def steady_kib_s(self) -> float:
+        """The consumption without its bursts, to compare a process's growth with."""
+        return self.slow_kib_s if self.slow_kib_s > 0 else max(0.0, self.fast_kib_s)
+
 
 def observe(forecast: Forecast, t_ms: float, total_kib: int) -> Forecast:
     """The forecast with one more point."""

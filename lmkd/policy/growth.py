@@ -38,10 +38,8 @@ class ShmemWatch:
 def watch(previous: Watch, sample: Sample, settings: Settings, store_ratio: float) -> Watch:
     """The watch after this sample. A process that swaps in as much as it touches has the same size: no grower."""
     grower = previous.grower
-    if (
-        (grower is not None
-        and sample.t_ms - previous.confirmed_ms > FORGET_AFTER_MS)
-        or (grower is not None and grower.pid in sample.gone)
+    if (grower is not None and sample.t_ms - previous.confirmed_ms > FORGET_AFTER_MS) or (
+        grower is not None and grower.pid in sample.gone
     ):
         previous = Watch(previous.pid, previous.t_ms, previous.size_kib)
     pid, resident, swapped = sample.grower_pid, sample.grower_resident_kib, sample.grower_swapped_kib

@@ -26,7 +26,7 @@ EXPLAIN_WAIT_MS = 250.0
 GAIN_FACTOR_MIN, GAIN_FACTOR_MAX = 0.5, 1.2
 KILL_MS_MIN, KILL_MS_MAX = 5.0, 300.0
 LEARN = 0.3
-STUCK_KEPT = 16
+ENDED_KEPT = 64
 
 
 @value
@@ -59,7 +59,8 @@ class State:
     tmpfs: Tmpfs = Tmpfs()
     flight: Flight | None = None
     level: str = "calm"
-    stuck: tuple[int, ...] = ()
+    ended: tuple[tuple[int, int], ...] = ()
+    """Victims of recent decisions: dead or stuck, and perhaps still in a table that was made before."""
     refreshed_ms: float = -1e9
     refused_ms: float = -1e9
     kills: int = 0
@@ -135,7 +136,7 @@ def _account(state: State, sample: Sample, pressure: Pressure) -> tuple[State, t
         state,
         flight=None,
         learned=learned,
-        stuck=(state.stuck + landing.stuck)[-STUCK_KEPT:],
+        ended=(state.ended + tuple((victim.pid, victim.start_ticks) for victim in flight.victims))[-ENDED_KEPT:],
         forecast=forecasts.restart(sample.t_ms, state.room.total_kib),
         watch=Watch() if grower_dies else state.watch,
         refreshed_ms=-1e9,
@@ -152,9 +153,9 @@ def _decide(
         table,
         settings,
         pressure.deficit_kib,
-        state.forecast.rate_kib_s,
+        state.forecast.steady_kib_s,
         state.watch.grower,
-        state.stuck,
+        state.ended,
         state.learned.gain_factor,
     )
     if choice is None:

@@ -57,9 +57,7 @@ class PackedTable:
         """(priority, first, after the last) in kill order."""
         starts = [
             (entry[0], entry[2])
-            for entry in (
-                _LEVEL.unpack_from(self._buffer, _LEVELS + n * _LEVEL.size) for n in range(self._level_count)
-            )
+            for entry in (_LEVEL.unpack_from(self._buffer, _LEVELS + n * _LEVEL.size) for n in range(self._level_count))
         ]
         ends = [start for _priority, start in starts[1:]] + [int(self._count)]
         return tuple((priority, start, end) for (priority, start), end in zip(starts, ends, strict=True))

@@ -50,12 +50,12 @@ def choose(
     deficit_kib: int,
     rate_kib_s: float,
     grower: Grower | None,
-    excluded: Container[int],
+    excluded: Container[tuple[int, int]],
     gain_factor: float,
 ) -> Choice | None:
     """The victims to end so that ``deficit_kib`` comes back, or None when no death would return anything.
 
-    ``rate_kib_s`` is the consumption, ``excluded`` the pids that were tried and did not die, ``gain_factor`` what
+    ``rate_kib_s`` is the consumption, ``excluded`` (pid, start) of those that were tried already, ``gain_factor`` what
     earlier receipts say of predictions (1.0: they came true).
     """
     runaway = _runaway(table, settings, rate_kib_s, grower, excluded)
@@ -81,15 +81,17 @@ def _runaway(
     settings: Settings,
     rate_kib_s: float,
     grower: Grower | None,
-    excluded: Container[int],
+    excluded: Container[tuple[int, int]],
 ) -> Choice | None:
     """The grower itself, when the deaths of everything less important would only feed its growth for seconds."""
-    if not settings.runaway or grower is None or grower.pid in excluded or grower.rate_kib_s <= 0:
+    if not settings.runaway or grower is None or grower.rate_kib_s <= 0:
         return None
     index = table.index_of(grower.pid)
     if index is None:
         return None
     row = table.row(index)
+    if _identity(row) in excluded:
+        return None
     if row.priority <= PRIORITY_FOREGROUND or row.flags & FLAG_DECLARED_FOREGROUND:
         return None
     if grower.rate_kib_s < GROWTH_SHARE_MIN * rate_kib_s:
@@ -104,9 +106,7 @@ def _runaway(
         ("others_last_ms", round(lasts_ms)),
         ("horizon_ms", settings.runaway_horizon_ms),
     )
-    return Choice(
-        (_victim(row, grower),), "runaway: the deaths of all below it would feed its growth", numbers
-    )
+    return Choice((_victim(row, grower),), "runaway: the deaths of all below it would feed its growth", numbers)
 
 
 def _in_level(
@@ -115,24 +115,23 @@ def _in_level(
     stop: int,
     deficit_kib: int,
     grower: Grower | None,
-    excluded: Container[int],
+    excluded: Container[tuple[int, int]],
     gain_factor: float,
 ) -> Candidate | None:
     """Inside one priority: the one that grows, else the smallest whose gain suffices, else the largest."""
-    if grower is not None and grower.pid not in excluded:
-        index = table.index_of(grower.pid)
-        if index is not None and start <= index < stop:
-            return table.row(index)
+    index = table.index_of(grower.pid) if grower is not None else None
+    if index is not None and start <= index < stop and _identity(table.row(index)) not in excluded:
+        return table.row(index)
     wanted = int(deficit_kib / gain_factor)
     for index in range(table.first_with_gain(start, stop, max(wanted, GAIN_MIN_KIB)), stop):
         row = table.row(index)
-        if row.pid not in excluded:
+        if _identity(row) not in excluded:
             return row
     for index in range(stop - 1, start - 1, -1):
         row = table.row(index)
         if row.gain_kib < GAIN_MIN_KIB:
             return None
-        if row.pid not in excluded:
+        if _identity(row) not in excluded:
             return row
     return None
 
@@ -142,7 +141,7 @@ def _complete_set(
     settings: Settings,
     first: Victim,
     deficit_kib: int,
-    excluded: Container[int],
+    excluded: Container[tuple[int, int]],
     gain_factor: float,
 ) -> tuple[Victim, ...]:
     """More victims in kill order until their sum covers the deficit; never across into another class's priority."""
@@ -157,10 +156,14 @@ def _complete_set(
             row = table.row(index)
             if total >= deficit_kib or len(chosen) >= settings.set_limit or row.gain_kib < GAIN_MIN_KIB:
                 break
-            if row.pid != first.pid and row.pid not in excluded:
+            if row.pid != first.pid and _identity(row) not in excluded:
                 chosen.append(_victim(row, None))
                 total += row.gain_kib * gain_factor
     return tuple(chosen)
+
+
+def _identity(row: Candidate) -> tuple[int, int]:
+    return row.pid, row.start_ticks
 
 
 def _level_start(table: CandidateTable, index: int) -> int:

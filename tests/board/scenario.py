@@ -59,13 +59,19 @@ class Scenario:
     config: str | None = None  # text of /etc/lmkd/lmkd.yaml; None: no file
     bounds: tuple[Bound, ...] = ()
     seed: int = 1
+    options: tuple[str, ...] = ()  # of `lmkd run`
     extra: tuple[str, ...] = ()  # guest shell lines before the manager starts
+    after: tuple[str, ...] = ()  # and after the measured window
+    after_s: int = 0  # guest time that `after` may take
+    kinds: tuple[str, ...] = ()  # of record that extra and after must give
+    follow: bool = False  # send the manager's log as it is written
     append: str = ""  # kernel parameters
     udev: bool = False
 
     def deadline_s(self) -> float:
         """Host seconds after which the run counts as stuck."""
-        return (self.seconds + READY_WAIT_S + CALM_S + BOOT_S) * HOST_SECONDS_PER_GUEST_SECOND
+        guest_s = self.seconds + self.after_s + READY_WAIT_S + CALM_S + BOOT_S
+        return guest_s * HOST_SECONDS_PER_GUEST_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,11 @@ def guest_script(scenario: Scenario) -> str:
         lines.append(f"zram_swap {scenario.mem_mb // 2}")
     if scenario.manager != "none":
         sign = "notify" if scenario.manager == "lmkd" else "alive"
-        lines += [f"start_manager {COMMANDS[scenario.manager]}", f"wait_ready {READY_WAIT_S} {sign}"]
+        words = [COMMANDS[scenario.manager], *(scenario.options if scenario.manager == "lmkd" else ())]
+        lines.append("start_manager " + " ".join(words))
+        if scenario.follow:
+            lines.append("follow_log")
+        lines.append(f"wait_ready {READY_WAIT_S} {sign}")
     lines.append(f"sleep {CALM_S if scenario.load else IDLE_SETTLE_S}")
     lines += ["board_state before", "begin_window"]
     if scenario.load:
@@ -97,14 +107,14 @@ def guest_script(scenario: Scenario) -> str:
     lines += ["end_window", "board_state after"]
     if scenario.manager == "lmkd":
         lines.append("lmkd_events")
-    lines.append("show_log")
+    lines += [*scenario.after, *([] if scenario.follow else ["show_log"])]
     return "\n".join(lines) + "\n"
 
 
 def promised(scenario: Scenario) -> tuple[str, ...]:
     """Kinds of record without which a run says nothing."""
     ready = ("manager",) if scenario.manager != "none" else ()
-    return ("cost", *ready, *(("load",) if scenario.load else ()))
+    return ("cost", *ready, *(("load",) if scenario.load else ()), *scenario.kinds)
 
 
 def figures(outcome: Outcome) -> dict[str, Any]:
@@ -112,7 +122,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for record in outcome.records:
         kind = record.get("kind")
-        if kind == "load" and isinstance(record.get("result"), dict):
+        if kind == "load" and "beats" not in found and isinstance(record.get("result"), dict):
             found.update(record["result"])
         elif kind in ("cost", "manager"):
             found.update({key: value for key, value in record.items() if key != "kind"})

@@ -3,8 +3,11 @@
 LOG=/var/log/manager.log
 NOTICES=/run/notices
 MANAGER_PID=
+STARTED=0
 
 emit() { echo "$1" >&3; }
+
+uptime_s() { cut -d ' ' -f 1 /proc/uptime; }
 
 protect_script() { # the kernel may not kill what measures; what is measured starts through unprotected
     echo -1000 > "/proc/$$/oom_score_adj"
@@ -25,22 +28,34 @@ zram_swap() { # MB; what a distribution sets up for a board without lmkd
 }
 
 start_manager() { # command and its arguments
+    rm -f /run/notify
     /lmkd/notify /run/notify > $NOTICES 2>&1 3>&- 4>&- &
+    until [ -S /run/notify ]; do sleep 0.02; done
+    STARTED=$(uptime_s)
     (unprotected "$@") &
     MANAGER_PID=$!
 }
 
-wait_ready() { # seconds at most, "notify" or "alive"
+follow_log() { # each line of the manager's log goes to the host as it is written
+    until [ -e "$LOG" ]; do sleep 0.02; done
+    /lmkd/follow "$LOG" >&4 3>&- &
+}
+
+wait_ready() { # seconds at most, "notify" or "alive"; the record has the time at which the notice came
     begun=$(cut -d . -f 1 /proc/uptime)
-    ready=false
+    ready=false after=null
     while kill -0 "$MANAGER_PID" 2> /dev/null; do
         now=$(cut -d . -f 1 /proc/uptime)
         if [ "$2" = alive ] && [ $((now - begun)) -ge 2 ]; then ready=true; break; fi
-        if [ "$2" = notify ] && grep -q READY=1 $NOTICES; then ready=true; break; fi
+        if [ "$2" = notify ] && grep -q READY=1 $NOTICES; then
+            ready=true
+            after=$(awk -v begun="$STARTED" '/READY=1/ { printf "%.3f", $1 - begun; exit }' $NOTICES)
+            break
+        fi
         [ $((now - begun)) -ge "$1" ] && break
         sleep 0.1
     done
-    emit "{\"kind\": \"manager\", \"manager_ready\": $ready, \"ready_after_s\": $((now - begun))}"
+    emit "{\"kind\": \"manager\", \"manager_ready\": $ready, \"ready_after_s\": $after}"
 }
 
 manager_pids() { # the manager's process and all below it
@@ -86,11 +101,11 @@ board_state() { # when
 begin_window() {
     BEFORE=$(counters)
     OOM_BEFORE=$(oom_kills)
-    WINDOW_BEGUN=$(cut -d ' ' -f 1 /proc/uptime)
+    WINDOW_BEGUN=$(uptime_s)
 }
 
 end_window() { # what the manager cost since begin_window
-    ended=$(cut -d ' ' -f 1 /proc/uptime)
+    ended=$(uptime_s)
     after=$(counters)
     alive=false
     [ -n "$MANAGER_PID" ] && kill -0 "$MANAGER_PID" 2> /dev/null && alive=true
@@ -109,20 +124,31 @@ run_load() { # the load generator and its arguments
     /lmkd/load "$@" > /run/load.out 3>&- &
     wait $!
     code=$?
-    if [ -s /run/load.out ]; then
+    if [ -s /run/load.out ] && grep -q '}$' /run/load.out; then
         emit "{\"kind\": \"load\", \"load_exit\": $code, \"result\": $(tail -n 1 /run/load.out)}"
     else
         echo "the load generator ended with $code and printed nothing"
     fi
 }
 
-lmkd_events() { # lmkd's own account of what it did; a record an event
-    timeout 10 lmkd events --json > /run/events 2> /run/events.err || cat /run/events.err
-    grep '^{' /run/events | sed 's/.*/{"kind": "lmkd_event", "event": &}/' >&3
+lmkd_events() { # lmkd's own account of what it did, from the log on its standard error; a record an event
+    sleep 1 # its helper writes the log, at low priority
+    sed -n 's/^lmkd: \({.*}\)$/{"kind": "lmkd_event", "event": \1}/p' "$LOG" >&3
+}
+
+idle_costs() { # seconds, windows; what each process of the manager costs while nothing is started
+    emit "{\"kind\": \"idle\", \"seconds\": $1, \"windows\": $(/lmkd/costs "$1" "$2" $(manager_pids))}"
+}
+
+board_settings() { # when; what the service may not touch in a dry run, or must put back
+    values=$(cd /proc/sys/vm && for name in swappiness page-cluster watermark_boost_factor watermark_scale_factor; do
+        echo "\"$name\": $(cat $name)"
+    done | paste -s -d , -)
+    emit "{\"kind\": \"settings\", \"when\": \"$1\", \"lru_gen\": \"$(cat /sys/kernel/mm/lru_gen/enabled)\", $values, \"swaps\": $(($(wc -l < /proc/swaps) - 1)), \"zram_limit\": $(awk '{ print $4 }' /sys/block/zram0/mm_stat 2> /dev/null || echo null)}"
 }
 
 show_log() {
-    [ -s $LOG ] || return 0
+    [ -s "$LOG" ] || return 0
     echo "--- the manager's log, last 200 lines"
-    tail -n 200 $LOG
+    tail -n 200 "$LOG"
 }

@@ -1,8 +1,9 @@
-/* Owns the receiving end of NOTIFY_SOCKET: binds the datagram socket argv[1] and prints each message as a line. */
+/* Owns the receiving end of NOTIFY_SOCKET: binds the datagram socket argv[1] and prints "SECONDS MESSAGE" a message. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 
 int main(int argc, char **argv)
 {
@@ -18,10 +19,14 @@ int main(int argc, char **argv)
     }
     for (;;) {
         ssize_t size = recv(listener, message, sizeof message - 1, 0);
-        if (size < 0)
+        struct timespec now; /* the clock of /proc/uptime */
+        if (size < 0 || clock_gettime(CLOCK_BOOTTIME, &now) != 0)
             return 1;
+        for (ssize_t i = 0; i < size; i++)
+            if (message[i] == '\n')
+                message[i] = ' ';
         message[size] = '\0';
-        printf("%s\n", message);
+        printf("%lld.%03ld %s\n", (long long)now.tv_sec, now.tv_nsec / 1000000, message);
         fflush(stdout);
     }
 }

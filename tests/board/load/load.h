@@ -81,7 +81,9 @@ struct run {
     struct app *apps;
     size_t count;
     _Atomic uint64_t *start_ns; /* shared; 0 until set-up is done */
-    uint64_t end_ns, setup_ns;
+    uint64_t end_ns;     /* of the measured time: nothing that comes later counts */
+    uint64_t stopped_ns; /* when the driver noticed it, and read the counters */
+    uint64_t setup_ns;
     bool setup_complete, driver_protected;
     size_t death_count, deaths_unlisted;
     struct death deaths[MAX_DEATHS];

@@ -18,7 +18,7 @@ int main(int argc, char **argv)
     driver_set_up(&run);
     counters_read(&before);
     driver_wait(&run, run.end_ns);
-    run.end_ns = now_ns();
+    run.stopped_ns = now_ns();
     counters_read(&after);
     for (size_t i = 0; i < run.count; i++)
         alive[i] = run.apps[i].pid != 0;

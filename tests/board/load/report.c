@@ -74,10 +74,20 @@ static double seconds_at(const struct run *run, uint64_t ns)
     return (double)(int64_t)(ns - atomic_load(run->start_ns)) / (double)SECOND;
 }
 
+/* Leaves out the beats after the measured time: the driver is stopping everything then. */
+static uint32_t count_ends(const struct run *run, const struct app *app)
+{
+    uint32_t count = atomic_load(&app->slot->beats);
+    uint32_t end = (uint32_t)((run->end_ns - atomic_load(run->start_ns)) / 1000);
+    while (count > 0 && app->ends[count - 1] > end)
+        count--;
+    return count;
+}
+
 /* Adds the gap that is still open at the end, if it is already longer than a period. */
 static uint32_t close_ends(const struct run *run, const struct app *app, bool alive)
 {
-    uint32_t count = atomic_load(&app->slot->beats);
+    uint32_t count = count_ends(run, app);
     uint32_t end = (uint32_t)((run->end_ns - atomic_load(run->start_ns)) / 1000);
     if (!alive || count >= app->ends_size || end / 1e6 < app->spec->at)
         return count;
@@ -112,7 +122,7 @@ static void put_heartbeat(const struct run *run, size_t index, const bool *alive
     static struct gaps gaps;
     bool known = index < run->count;
     const struct app *app = &run->apps[index];
-    uint32_t beats = known ? atomic_load(&app->slot->beats) : 0;
+    uint32_t beats = known ? count_ends(run, app) : 0;
     gaps_measure(app->ends, known ? close_ends(run, app, alive[index]) : 0, &gaps);
     put_gaps(&gaps);
     put_int("beats", known, beats ? beats - 1 : 0);
@@ -254,7 +264,7 @@ void report_print(const struct run *run, const struct counters *before,
 {
     printf("{");
     put_real("seconds", true, run->plan->seconds);
-    put_real("measured_s", true, seconds_at(run, run->end_ns));
+    put_real("measured_s", true, seconds_at(run, run->stopped_ns));
     put_int("seed", true, run->plan->seed);
     put_real("setup_s", true, (double)run->setup_ns / (double)SECOND);
     put_bool("setup_complete", true, run->setup_complete);
