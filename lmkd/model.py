@@ -166,9 +166,10 @@ class Escalate:
 
 @value
 class Reap:
-    """Have the helper free the memory of a dying process that does not get to do it itself."""
+    """Free the memory of a dying process that does not get to do it itself: the helper, or as a last resort we."""
 
     pid: int
+    here: bool = False
 
 
 @value

@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+PLAN_BYTES_MAX = 1 << 20
 FORMAT = 1
 
 
@@ -32,7 +33,11 @@ class Rule:
 
 @value
 class Plan:
-    """Settings, rules, paths and what the kernel offers. ``notes`` are records made before the guard existed."""
+    """Settings, rules, paths and what the kernel offers. ``notes`` are records made before the guard existed.
+
+    ``config_paths`` are the files that were asked for (none: the usual places, looked at anew by a reload),
+    ``sources`` those that were read.
+    """
 
     settings: Settings
     rules: tuple[Rule, ...]
@@ -56,6 +61,8 @@ class Plan:
     reload_argv: tuple[str, ...]
     notes: tuple[tuple[str, tuple[tuple[str, object], ...], str], ...]
     started_ms: float
+    log_level: str = "info"
+    sources: tuple[str, ...] = ()
 
 
 def dump_plan(plan: Plan) -> bytes:

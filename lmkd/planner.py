@@ -8,6 +8,7 @@ import time
 
 from lmkd.errors import EXIT_OK, KernelInterfaceError, LmkdError, StoreError
 from lmkd.plan import Plan, Rule, dump_plan
+from lmkd.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def run(config_paths: Sequence[Path], dry_run: bool, plan_to: int | None = None)
     if plan_to is not None:
         return _plan_for_reload(config_paths, dry_run, plan_to, started_ms)
     plan = make_plan(config_paths, dry_run, started_ms, reload=False)
+    _log_plan(plan)
     descriptor = os.memfd_create("lmkd-plan", 0)
     os.write(descriptor, dump_plan(plan))
     sys.stdout.flush()
@@ -59,6 +61,15 @@ def run(config_paths: Sequence[Path], dry_run: bool, plan_to: int | None = None)
         sys.executable,
         [sys.executable, "-I", "-S", "-B", "-c", _BOOTSTRAP, package_parent, str(descriptor)],
     )
+
+
+def _log_plan(plan: Plan) -> None:
+    """The planner's own word in the log: what it read and made of it."""
+    from lmkd.log import planner_log
+
+    log = planner_log(sys.stderr, as_json=True)
+    store = plan.store_kind if plan.zram_stat or plan.dry_run else "none"
+    log.info("planned", rules=len(plan.rules), files=list(plan.sources), store=store, dry_run=plan.dry_run)
 
 
 def make_plan(config_paths: Sequence[Path], dry_run: bool, started_ms: float, reload: bool) -> Plan:
@@ -75,7 +86,8 @@ def make_plan(config_paths: Sequence[Path], dry_run: bool, started_ms: float, re
             notes.add("degraded", {"feature": name, "cost": cost})
     config = configs.load(config_paths) if config_paths else configs.load_default(roots.etc)
     store = _store(roots, config, dry_run, reload, notes)
-    return _compile(roots, config, store, dry_run, notes, started_ms)
+    plan = _compile(roots, config, store, dry_run, notes, started_ms)
+    return replace(plan, config_paths=tuple(os.path.abspath(path) for path in config_paths))
 
 
 def _plan_for_reload(config_paths: Sequence[Path], dry_run: bool, plan_to: int, started_ms: float) -> int:
@@ -83,7 +95,7 @@ def _plan_for_reload(config_paths: Sequence[Path], dry_run: bool, plan_to: int, 
     try:
         plan = make_plan(config_paths, dry_run, started_ms, reload=True)
     except LmkdError as error:
-        os.write(plan_to, str(error).encode())
+        os.write(plan_to, str(error).encode("utf-8", "replace"))
         raise
     os.write(plan_to, dump_plan(plan))
     return EXIT_OK
@@ -113,14 +125,14 @@ def _compile(
     window_us = WINDOW_PLAIN_US if unprivileged else WINDOW_US
     some_us = config.stall_budget_ms * 1000
     zram_stat = ""
-    if store.device and store.kind == "zram" and not dry_run:
-        zram_stat = f"/sys/block/{os.path.basename(store.device)}/mm_stat"
+    if store.device and store.kind == "zram":
+        zram_stat = str(roots.sys / "block" / os.path.basename(store.device) / "mm_stat")
     return Plan(
         settings=_settings(roots, config, page_kib),
         rules=tuple(_rules(config)),
         class_grace_ms=tuple(config.grace),
         page_kib=page_kib,
-        cpus=os.cpu_count() or 1,
+        cpus=max(1, os.sysconf("SC_NPROCESSORS_CONF")),  # with those that are offline: numbers need not be dense
         proc=str(roots.proc),
         zram_stat=zram_stat,
         store_kind=store.kind,
@@ -134,10 +146,12 @@ def _compile(
         full_us=max(1, some_us // FULL_SHARE),
         window_us=window_us,
         notify_socket=os.environ.get("NOTIFY_SOCKET", ""),
-        config_paths=config.sources,
+        config_paths=(),
         reload_argv=(sys.executable, "-m", "lmkd"),
         notes=tuple(notes.items),
         started_ms=started_ms,
+        log_level=config.log.level,
+        sources=config.sources,
     )
 
 

@@ -61,6 +61,7 @@ def value(cls: type[T]) -> type[T]:
     body = "\n    ".join(f"_set_{name}(self, {name})" for name in names) or "pass"
     namespace.update(
         __slots__=names,
+        __qualname__=cls.__qualname__,
         __setattr__=_frozen_setattr,
         __delattr__=_frozen_delattr,
         __match_args__=names,

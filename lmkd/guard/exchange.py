@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import marshal
 import mmap
 import os
@@ -17,18 +16,27 @@ if TYPE_CHECKING:
     from lmkd.model import Candidate
 
 RING_BYTES = 65536
+RECORD_BYTES_MAX = 4000
+"""A line with its newline; with the log's prefix it still goes into a pipe in one piece (PIPE_BUF)."""
 STATUS_BYTES = 8192
+STATUS_TOO_LARGE = b'{"truncated":true}'
 _WORDS = struct.Struct("=I")
-_ACTIVE, _WRITER, _LOGGED, _HEAD, _STATUS_LENGTH = 0, 8, 16, 24, 32
+_ACTIVE, _WRITER, _LOGGED, _HEAD, _RESERVED, _STATUS_TURN, _STATUS_LENGTH = 0, 8, 16, 24, 32, 40, 44
 _STATUS = 4096
 _RING = _STATUS + STATUS_BYTES
 _TABLES = _RING + RING_BYTES
 EXCHANGE_BYTES = _TABLES + 2 * TABLE_BYTES
 _COMMAND = struct.Struct("=B3xiQ")
 COMMAND_BYTES = _COMMAND.size
-REFRESH, REFRESH_URGENT, REAP, EXPLAIN, DRAIN_LOG, HOOK, STOP = range(1, 8)
+REFRESH, REFRESH_URGENT, REAP, EXPLAIN, DRAIN_LOG, HOOK, STOP, GROUP = range(1, 9)
+GROUP_KILL = 1 << 32
+"""Beside the rule's index in a GROUP command: SIGKILL is meant, not SIGTERM."""
 POST_BYTES = 4096
 """A pipe takes so much at once or not at all (PIPE_BUF), so posts never mix."""
+PIPE_BYTES = 65536
+_FRAME = struct.Struct("=HH")
+_FRAME_MARK = 0x4C6D
+TRIES = 20
 
 
 class Exchange:
@@ -39,6 +47,7 @@ class Exchange:
         self._view = memoryview(self._memory)
         self.reader, self.writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.post_reader, self.post_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._unread = b""
 
     # The helper's side.
 
@@ -50,18 +59,21 @@ class Exchange:
     def post(self, event: str, fields: tuple[tuple[str, object], ...], level: str = "info") -> None:
         """Have the guard record something (it alone numbers and writes records). Dropped when the pipe is full."""
         data = marshal.dumps((event, fields, level))  # type: ignore[arg-type]
-        if len(data) <= POST_BYTES:
-            try:
-                os.write(self.post_writer, data)
-            except (BlockingIOError, BrokenPipeError):
-                return
+        if len(data) + _FRAME.size > POST_BYTES:
+            short = ((key, str(item)[:160]) for key, item in fields[:16])
+            data = marshal.dumps((event, (*short, ("truncated", True)), level))
+        if len(data) + _FRAME.size > POST_BYTES:
+            return
+        try:
+            os.write(self.post_writer, _FRAME.pack(_FRAME_MARK, len(data)) + data)
+        except (BlockingIOError, BrokenPipeError):
+            return
 
     def publish(self, candidates: Iterable[Candidate], measured_ms: float) -> None:
         """Make a new table the one that the guard reads: written aside, then switched over by one word."""
-        active = _WORDS.unpack_from(self._view, _ACTIVE)[0]
-        other = (active + 1) & 1
-        pack_table(self._table(other), candidates, measured_ms)
-        _WORDS.pack_into(self._view, _ACTIVE, other)
+        following = (_WORDS.unpack_from(self._view, _ACTIVE)[0] + 1) & 0xFFFFFFFF
+        pack_table(self._table(following), candidates, measured_ms)
+        _WORDS.pack_into(self._view, _ACTIVE, following)
 
     def commands(self) -> list[tuple[int, int, int]]:
         """What the guard asked for since the last call: (operation, pid, start ticks)."""
@@ -88,25 +100,35 @@ class Exchange:
     def records_since(self, position: int) -> tuple[list[bytes], int]:
         """Whole record lines written since ``position`` (a byte count), and the position to go on from.
 
-        A reader that fell behind by more than the ring goes on with the oldest whole line that is left.
+        A reader that fell behind by more than the ring goes on with the oldest whole line that is left; so does one
+        whose oldest lines were written over while it copied them.
         """
         head = struct.unpack_from("=Q", self._view, _HEAD)[0]
-        behind = position < head - RING_BYTES
-        start = max(position, head - RING_BYTES, 0)
+        first = start = max(position, head - RING_BYTES, 0)
         raw = bytearray()
         while start < head:
             at = start % RING_BYTES
             piece = min(RING_BYTES - at, head - start)
             raw += self._view[_RING + at : _RING + at + piece]
             start += piece
-        lines = bytes(raw).split(b"\n")[:-1]
-        return (lines[1:] if behind else lines), head
+        lost = max(0, struct.unpack_from("=Q", self._view, _RESERVED)[0] - RING_BYTES - first)
+        lines = bytes(raw[lost:]).split(b"\n")[:-1]
+        return (lines[1:] if lost or first != position else lines), head
 
     # The guard's side.
 
     def table(self) -> PackedTable:
-        """The table as last published."""
-        return PackedTable(self._table(_WORDS.unpack_from(self._view, _ACTIVE)[0] & 1))
+        """The table as last published. A view: to be read at once, by who is not held up meanwhile."""
+        return PackedTable(self._table(_WORDS.unpack_from(self._view, _ACTIVE)[0]))
+
+    def table_copy(self) -> PackedTable:
+        """The table for who may be held up for long: a copy during which no other one was published."""
+        for _ in range(TRIES):
+            active = _WORDS.unpack_from(self._view, _ACTIVE)[0]
+            copy = bytes(self._table(active))
+            if _WORDS.unpack_from(self._view, _ACTIVE)[0] == active:
+                break
+        return PackedTable(memoryview(copy))
 
     def ask(self, operation: int, pid: int = 0, start_ticks: int = 0) -> bool:
         """Hand the helper a command; False when its pipe is full (it is behind; nothing waits for it)."""
@@ -117,19 +139,27 @@ class Exchange:
         return True
 
     def posts(self) -> list[tuple[str, tuple[tuple[str, object], ...], str]]:
-        """What the helper posted; an incomplete or odd message ends the list."""
+        """What the helper posted. An incomplete message waits for its rest; what is no message is thrown away."""
         try:
-            data = os.read(self.post_reader, 4 * POST_BYTES)
+            data = self._unread + os.read(self.post_reader, PIPE_BYTES)
         except BlockingIOError:
             return []
         found = []
-        stream = io.BytesIO(data)
-        while stream.tell() < len(data):
-            try:
-                event, fields, level = marshal.load(stream)
-            except (ValueError, EOFError, TypeError):
+        at = 0
+        while at + _FRAME.size <= len(data):
+            mark, length = _FRAME.unpack_from(data, at)
+            if mark != _FRAME_MARK or length > POST_BYTES:
+                at = len(data)
                 break
+            if at + _FRAME.size + length > len(data):
+                break
+            at += _FRAME.size + length
+            try:
+                event, fields, level = marshal.loads(data[at - length : at])
+            except (ValueError, EOFError, TypeError):
+                continue
             found.append((event, fields, level))
+        self._unread = data[at:]
         return found
 
     def tmpfs_writer(self) -> int | None:
@@ -137,9 +167,15 @@ class Exchange:
         return struct.unpack_from("=i", self._view, _WRITER)[0] or None
 
     def write_record(self, line: bytes) -> None:
-        """Append one line (without its newline) to the ring; the oldest ones make room."""
+        """Append one line (without its newline) to the ring; the oldest ones make room.
+
+        ValueError for one that is over ``RECORD_BYTES_MAX`` or is not one line.
+        """
         data = line + b"\n"
+        if len(data) > RECORD_BYTES_MAX or b"\n" in line:
+            raise ValueError("not one line of a record's size")
         head = struct.unpack_from("=Q", self._view, _HEAD)[0]
+        struct.pack_into("=Q", self._view, _RESERVED, head + len(data))
         at = head % RING_BYTES
         first = min(len(data), RING_BYTES - at)
         self._view[_RING + at : _RING + at + first] = data[:first]
@@ -148,17 +184,23 @@ class Exchange:
         struct.pack_into("=Q", self._view, _HEAD, head + len(data))
 
     def write_status(self, line: bytes) -> None:
-        """Replace the status (one JSON object)."""
-        data = line[:STATUS_BYTES]
-        _WORDS.pack_into(self._view, _STATUS_LENGTH, 0)
+        """Replace the status (one JSON object); one that is too large says just that."""
+        data = line if len(line) <= STATUS_BYTES else STATUS_TOO_LARGE
+        turn = _WORDS.unpack_from(self._view, _STATUS_TURN)[0] & 0xFFFFFFFE
+        _WORDS.pack_into(self._view, _STATUS_TURN, turn + 1)
         self._view[_STATUS : _STATUS + len(data)] = data
         _WORDS.pack_into(self._view, _STATUS_LENGTH, len(data))
+        _WORDS.pack_into(self._view, _STATUS_TURN, (turn + 2) & 0xFFFFFFFF)
 
     def read_status(self) -> bytes:
-        """The status as last written; empty while it is being written or before the first."""
-        length = _WORDS.unpack_from(self._view, _STATUS_LENGTH)[0]
-        return bytes(self._view[_STATUS : _STATUS + length])
+        """The status as last written; empty before the first, and while it is being written."""
+        for _ in range(TRIES):
+            turn, length = struct.unpack_from("=II", self._view, _STATUS_TURN)
+            data = bytes(self._view[_STATUS : _STATUS + length])
+            if turn % 2 == 0 and _WORDS.unpack_from(self._view, _STATUS_TURN)[0] == turn:
+                return data
+        return b""
 
     def _table(self, number: int) -> memoryview:
-        start = _TABLES + number * TABLE_BYTES
+        start = _TABLES + (number & 1) * TABLE_BYTES
         return self._view[start : start + TABLE_BYTES]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 
 from lmkd.errors import KernelInterfaceError
-from lmkd.guard.exchange import DRAIN_LOG, EXPLAIN, HOOK, REAP, REFRESH, REFRESH_URGENT
+from lmkd.guard.exchange import DRAIN_LOG, EXPLAIN, GROUP, GROUP_KILL, HOOK, REAP, REFRESH, REFRESH_URGENT
 from lmkd.guard.observe import now_ms
 from lmkd.guard.status import status_line
 from lmkd.model import Escalate, Explain, Kill, Note, Reap, Refresh, Victim
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from lmkd.model import Action
     from lmkd.plan import Plan
 
+LOSABLE = ("psi_some", "psi_full", "faults")
+DRY_DEATH_MS = 1000.0
 READ_ERROR_EVERY_MS = 10_000.0
 SHOW_EVERY_MS = 500.0
 """The status is made at most so often: it costs as much as a decision."""
@@ -50,6 +52,7 @@ class Guard:
         self._handles: dict[int, Handle] = {}
         self._held: dict[int, Handle] = {}
         self._gone: list[int] = []
+        self._pretended: list[tuple[float, Handle]] = []
         self._due_ms = 0.0
         self._shown_ms = -SHOW_EVERY_MS
         self._complained_ms = -READ_ERROR_EVERY_MS
@@ -68,6 +71,18 @@ class Guard:
         """Let a descriptor no longer wake the loop."""
         if self._sources.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
+
+    def _lose(self, descriptor: int, cause: str) -> None:
+        """A trigger that the kernel took away would wake us without end: go on without it."""
+        self.drop_source(descriptor)
+        cost = "sudden growth is seen later" if cause == "faults" else "stalls are seen by the timer only"
+        if cause == "faults":
+            self.plan = replace(self.plan, settings=replace(self.plan.settings, fault_meter=False))
+        self.note("degraded", (("feature", cause), ("cost", f"the kernel took it away: {cost}")), "warning")
+
+    def look_by(self, t_ms: float) -> None:
+        """Turn at this time at the latest."""
+        self._due_ms = min(self._due_ms, t_ms)
 
     def note(self, event: str, fields: tuple[tuple[str, object], ...], level: str = "info") -> None:
         """Record something that is not a decision, and have the helper write it out."""
@@ -101,13 +116,9 @@ class Guard:
                 causes.append("death")
                 continue
             causes.append(self._sources.get(descriptor, "unknown"))
-            if events & (select.EPOLLERR | select.EPOLLHUP) and causes[-1].startswith("psi"):
-                self.drop_source(descriptor)
-                self.note(
-                    "degraded",
-                    (("feature", causes[-1]), ("cost", "the trigger is gone: the timer only")),
-                    "warning",
-                )
+            if events & (select.EPOLLERR | select.EPOLLHUP) and causes[-1] in LOSABLE:
+                self._lose(descriptor, causes[-1])
+        self._pretend()
         for handle in [one for one in self._held.values() if one.descriptor < 0 and not self._port.alive(one)]:
             self._gone.append(handle.pid)
             self._forget(handle)
@@ -133,7 +144,11 @@ class Guard:
         for action in actions:
             self._perform(action, woke_ms)
         if self._meter is not None and wake.faults:
-            self._meter.set_period(wake.faults)
+            try:
+                self._meter.set_period(wake.faults)
+            except OSError as error:
+                self.note("degraded", (("feature", "fault meter"), ("cost", str(error))), "warning")
+                self._meter = None
         if before != self.state.level or sample.t_ms - self._shown_ms >= SHOW_EVERY_MS:
             self._shown_ms = sample.t_ms
             self._exchange.write_status(status_line(self, sample))
@@ -150,9 +165,21 @@ class Guard:
         elif isinstance(action, Escalate):
             self._escalate(action)
         elif isinstance(action, Reap):
-            self._exchange.ask(REAP, action.pid)
+            self._reap(action)
         elif isinstance(action, Explain):
             self._exchange.ask(EXPLAIN, action.shmem_kib)
+
+    def _reap(self, action: Reap) -> None:
+        if self.plan.dry_run:
+            return
+        handle = self._held.get(action.pid)
+        if not action.here:
+            self._exchange.ask(REAP, action.pid)
+        elif handle is not None:
+            started_ms = now_ms()
+            fields = (("pid", action.pid), ("by", "guard"), ("outcome", self._port.release(handle)))
+            t_ms = now_ms()
+            self._recorder.write(Note("reap", (*fields, ("ms", round(t_ms - started_ms, 1))), "warning"), t_ms)
 
     def _kill(self, kill: Kill, woke_ms: float) -> None:
         """Signal every victim first, then write the records: each of these costs as much as a signal."""
@@ -167,7 +194,7 @@ class Guard:
             refused = self._port.signal(handle, kill.signal)
             if not refused:
                 self._hold(handle)
-                self._call_hook(victim)
+                self._tell_helper(victim, kill.signal)
                 return self._kill_note(kill, victim, (now_ms() - woke_ms) * 1000)
             self._port.close(handle)
         # For the policy it is gone: what it would have returned shows in the next sample, or does not.
@@ -175,8 +202,14 @@ class Guard:
         self._due_ms = 0.0
         return Note("refusal", (("pid", victim.pid), ("name", victim.name), ("reason", refused)), "warning")
 
-    def _call_hook(self, victim: Victim) -> None:
-        if 0 <= victim.rule < len(self.plan.rules) and self.plan.rules[victim.rule].on_kill and not self.plan.dry_run:
+    def _tell_helper(self, victim: Victim, signal: str, again: bool = False) -> None:
+        """What the victim's rule asks for besides the signal: the rest of its group, and its hook."""
+        if not 0 <= victim.rule < len(self.plan.rules) or self.plan.dry_run:
+            return
+        rule = self.plan.rules[victim.rule]
+        if rule.group != "process":
+            self._exchange.ask(GROUP, victim.pid, victim.rule | (GROUP_KILL if signal == "SIGKILL" else 0))
+        if rule.on_kill and not again:
             self._exchange.ask(HOOK, victim.pid, victim.rule)
 
     def _kill_note(self, kill: Kill, victim: Victim, decide_us: float) -> Note:
@@ -199,6 +232,7 @@ class Guard:
         for victim in action.victims:
             handle = self._held.get(victim.pid)
             refused = self._port.signal(handle, "SIGKILL") if handle is not None else "it is no longer held"
+            self._tell_helper(victim, "SIGKILL", again=True)
             fields = (
                 ("pid", victim.pid),
                 ("name", victim.name),
@@ -210,13 +244,18 @@ class Guard:
 
     def _hold(self, handle: Handle) -> None:
         self._held[handle.pid] = handle
-        if handle.descriptor >= 0 and not self.plan.dry_run:
+        if self.plan.dry_run:
+            self._pretended.append((now_ms() + DRY_DEATH_MS, handle))
+        elif handle.descriptor >= 0:
             self._handles[handle.descriptor] = handle
             self._epoll.register(handle.descriptor, select.EPOLLIN)
-        elif self.plan.dry_run:
+
+    def _pretend(self) -> None:
+        """In a dry run a victim counts as dead a while after its decision, so that the decisions stay readable."""
+        while self._pretended and self._pretended[0][0] <= now_ms():
+            handle = self._pretended.pop(0)[1]
             self._gone.append(handle.pid)
             self._forget(handle)
-            self._due_ms = 0.0
 
     def _forget(self, handle: Handle) -> None:
         self._held.pop(handle.pid, None)

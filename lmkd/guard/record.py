@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from lmkd.guard.exchange import RECORD_BYTES_MAX
 from lmkd.model import Note
 
 TYPE_CHECKING = False
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 LARGEST = 1e300
 """Infinity and not-a-number have no JSON form: null, as for any missing reading."""
+SHORT_CHARS = 160
+"""What is left of each text in a record that is too large as it is."""
 _ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\"} | {code: f"\\u{code:04x}" for code in (*range(32), 127)}
 
 
@@ -47,5 +50,18 @@ class Recorder:
             f'{{"event":{encode(note.event)},"level":{encode(note.level)},"timestamp":{time.time():.3f},'
             f'"seq":{self.sequence},"t_ms":{t_ms:.3f}'
         )
-        body = "".join([f",{encode(key)}:{encode(item)}" for key, item in note.fields])
-        self._exchange.write_record(f"{head}{body}}}".encode())
+        for fields in (note.fields, shortened(note.fields), (("truncated", True),)):
+            line = f"{head}{_members(fields)}}}".encode()
+            if len(line) < RECORD_BYTES_MAX:
+                break
+        self._exchange.write_record(line)
+
+
+def shortened(fields: tuple[tuple[str, object], ...]) -> tuple[tuple[str, object], ...]:
+    """The fields with long texts cut, and one more that says so."""
+    short = [(key, item[:SHORT_CHARS] if isinstance(item, str) else item) for key, item in fields]
+    return (*short, ("truncated", True))
+
+
+def _members(fields: tuple[tuple[str, object], ...]) -> str:
+    return "".join([f",{encode(key)}:{encode(item)}" for key, item in fields])

@@ -7,7 +7,6 @@ import os
 import select
 
 from lmkd.guard.act import RealPort
-from lmkd.guard.observe import Observer
 from lmkd.guard.record import encode
 from lmkd.kernel.process import read_stat
 from lmkd.model import FLAG_GROUP, Candidate, Sample, Victim
@@ -17,13 +16,14 @@ from lmkd.policy.table import table_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lmkd.guard.exchange import Exchange
+    from lmkd.guard.observe import Observer
     from lmkd.plan import Plan
 
 ROUNDS = 3
 
 
-def rehearse(plan: Plan, exchange: Exchange) -> None:
-    """Decide a kill on made-up samples, and signal a child of our own for real. Leaves nothing behind."""
+def rehearse(plan: Plan, exchange: Exchange, observer: Observer) -> None:
+    """Decide a kill on made-up samples, and signal a child of our own (not in a dry run). Leaves nothing behind."""
     candidate = Candidate(1, 0, 900, 4096, 4096, 0, 0, FLAG_GROUP, -1, "rehearsal")
     table = table_of((candidate,))
     for _ in range(ROUNDS):
@@ -57,9 +57,10 @@ def rehearse(plan: Plan, exchange: Exchange) -> None:
             state, actions, _wake = step(state, sample, plan.settings, table)
             for action in actions:
                 encode(str(action))
-    Observer(plan, None).sample("rehearsal", calm=False)
+    observer.sample("rehearsal", calm=False)
     len(exchange.table())
-    _signal_a_child(plan)
+    if not plan.dry_run:
+        _signal_a_child(plan)
 
 
 def _signal_a_child(plan: Plan) -> None:
@@ -74,6 +75,8 @@ def _signal_a_child(plan: Plan) -> None:
     if handle is None or port.signal(handle, "SIGKILL"):
         os.kill(child, _signal.SIGKILL)
     if handle is not None:
+        # The first call of a C function writes its address into a page of the library: not while memory is out.
+        port.release(handle)
         if handle.descriptor >= 0:
             watch = select.epoll()
             watch.register(handle.descriptor, select.EPOLLIN)

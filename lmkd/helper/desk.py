@@ -24,6 +24,7 @@ class Desk:
         self._exchange = exchange
         self._refreshed = refreshed
         self._children: set[int] = set()
+        self._identity = (0, 0)
         self.descriptor = -1
         self.error = ""
         try:
@@ -37,10 +38,17 @@ class Desk:
             _socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
         )
         fresh = f"{path}.{os.getpid()}"
-        listener.bind(fresh)
-        os.chmod(fresh, 0o666)
-        listener.listen(BACKLOG)
-        os.rename(fresh, path)  # a socket that an earlier instance left is replaced in one step
+        try:
+            _remove(fresh)
+            listener.bind(fresh)
+            os.chmod(fresh, 0o666)
+            listener.listen(BACKLOG)
+            self._identity = _identity(fresh)
+            os.rename(fresh, path)  # a socket that an earlier instance left is replaced in one step
+        except OSError:
+            listener.close()
+            _remove(fresh)
+            raise
         self._listener = listener
         self.descriptor = listener.fileno()
 
@@ -55,7 +63,11 @@ class Desk:
             os.close(descriptor)
             return
         self._refreshed()
-        child = os.fork()
+        try:
+            child = os.fork()
+        except OSError:  # no memory, or too many processes: the client may come again
+            os.close(descriptor)
+            return
         if child == 0:
             self._serve(descriptor)
         os.close(descriptor)
@@ -82,10 +94,10 @@ class Desk:
                 continue
         if self.descriptor >= 0:
             self._listener.close()
-            try:
-                os.unlink(self._plan.socket)
-            except OSError:
-                return
+            self.descriptor = -1
+            # The next instance may have put its own there already.
+            if _identity(self._plan.socket) == self._identity:
+                _remove(self._plan.socket)
 
     def _serve(self, descriptor: int) -> None:
         """The child: an ordinary process that may be killed like any other. Never returns."""
@@ -107,3 +119,18 @@ class Desk:
             code = 0
         finally:
             os._exit(code)
+
+
+def _identity(path: str) -> tuple[int, int]:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return (-1, -1)
+    return (found.st_dev, found.st_ino)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        return

@@ -6,11 +6,14 @@ import os
 import time
 
 from lmkd.kernel.counters import find_number
-from lmkd.kernel.pinned import read_once
+from lmkd.kernel.pinned import read_once, read_whole
 from lmkd.values import value
 
 APART_S = 0.04
 HOLDERS_MAX = 5
+MOUNTS_BYTES_MAX = 1 << 20
+_ESCAPES = (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\043", "#"), ("\\134", "\\"))
+"""fs/proc_namespace.c, mangle: the backslash last, for it begins the others."""
 
 
 @value
@@ -30,31 +33,38 @@ class Holders:
     writer: int
 
 
-def parse_mounts(text: str) -> tuple[str, ...]:
-    """Mount points of type tmpfs in /proc/mounts; octal escapes (space, tab, newline, backslash) undone."""
-    points = []
+def parse_mounts(text: str) -> tuple[tuple[str, str], ...]:
+    """(mount point, type) of each line of /proc/mounts; octal escapes (space, tab, newline, #, backslash) undone."""
+    mounts = []
     for line in text.split("\n"):
         fields = line.split(" ")
-        if len(fields) >= 3 and fields[2] == "tmpfs":
+        if len(fields) >= 3:
             path = fields[1]
-            for escape, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+            for escape, character in _ESCAPES:
                 path = path.replace(escape, character)
-            points.append(path)
-    return tuple(points)
+            mounts.append((path, fields[2]))
+    return tuple(mounts)
+
+
+def mount_of(path: str, points: tuple[str, ...]) -> str:
+    """The mount point that a path lies below: the longest; empty for what is no path (a socket, a pipe)."""
+    holding = [point for point in points if path == point or path.startswith(point.rstrip("/") + "/")]
+    return max(holding, key=len, default="")
 
 
 def find_holders(proc: str, pids: list[int]) -> Holders:
     """Look at every tmpfs and at the open files of ``pids``. Takes some 40 ms: the helper's work, not the guard's."""
-    mounts = [
-        _measure(path) for path in parse_mounts((read_once(f"{proc}/self/mounts", 65536) or b"").decode())
-    ]
+    text = (read_whole(f"{proc}/self/mounts", MOUNTS_BYTES_MAX) or b"").decode("utf-8", "surrogateescape")
+    mounts = parse_mounts(text)
+    measured = [_measure(path) for path, kind in mounts if kind == "tmpfs"]
     full = max(
-        (mount for mount in mounts if mount is not None), key=lambda mount: mount.used_kib, default=None
+        (mount for mount in measured if mount is not None), key=lambda mount: mount.used_kib, default=None
     )
+    points = tuple({path for path, _kind in mounts})
     holding = []
     for pid in pids:
         paths = _open_paths(proc, pid)
-        if any(path.startswith("/memfd:") or (full and _within(path, full.path)) for path in paths):
+        if any(path.startswith("/memfd:") or (full and mount_of(path, points) == full.path) for path in paths):
             holding.append(pid)
     names = tuple(f"{_comm(proc, pid)}[{pid}]" for pid in holding[:HOLDERS_MAX])
     return Holders(full, names, _writer(proc, holding))
@@ -66,10 +76,6 @@ def _measure(path: str) -> Mount | None:
     except OSError:
         return None
     return Mount(path, (usage.f_blocks - usage.f_bfree) * usage.f_frsize // 1024)
-
-
-def _within(path: str, mount: str) -> bool:
-    return path == mount or path.startswith(mount.rstrip("/") + "/")
 
 
 def _open_paths(proc: str, pid: int) -> list[str]:
@@ -96,8 +102,6 @@ def _writer(proc: str, pids: list[int]) -> int:
         last = _written(proc, pid)
         if first is not None and last is not None and last - first > most:
             best, most = pid, last - first
-    if best == 0 and len(pids) == 1:
-        return pids[0]
     return best
 
 

@@ -6,12 +6,15 @@ import os
 import select
 import time
 
-from lmkd.guard.exchange import DRAIN_LOG, EXPLAIN, HOOK, REAP, REFRESH, REFRESH_URGENT, STOP
+from lmkd.guard.act import RealPort
+from lmkd.guard.exchange import DRAIN_LOG, EXPLAIN, GROUP, GROUP_KILL, HOOK, REAP, REFRESH, REFRESH_URGENT, STOP
 from lmkd.helper.desk import Desk
+from lmkd.helper.groups import end_group, members
 from lmkd.helper.holders import find_holders
 from lmkd.helper.hooks import Hooks
 from lmkd.helper.reap import reap
 from lmkd.helper.scout import Scout
+from lmkd.kernel.memlock import forget_clean_pages, lock_memory, own_pages
 from lmkd.kernel.pinned import PinnedFile
 from lmkd.kernel.proc_events import open_proc_events
 from lmkd.kernel.syscalls import Libc
@@ -22,24 +25,33 @@ if TYPE_CHECKING:
     from lmkd.guard.exchange import Exchange
     from lmkd.plan import Plan
 
+LEVELS = ("debug", "info", "warning", "error")
+LEVEL_KEY = b'"level":"'
 NICE_CALM = 10
+NICE_URGENT = 0
+NICE_REAP = -5
+"""Above what spins in reclaim beside it, and still below a foreground that wakes: that preempts whoever ran last."""
 BATCH_MS = 100
 """Births and deaths are taken in batches: what lives shorter than this is never looked at."""
 SCAN_EVERY_MS = 10_000
 STORE_SHARE_DEFAULT = 0.4
 LOG = 2
+LOG_PREFIX = b"lmkd: "
 
 
 class Helper:
     """Owns the scout, the desk, the hooks, and the log's position in the ring of records."""
 
-    def __init__(self, plan: Plan, exchange: Exchange, guard_pid: int) -> None:
+    def __init__(self, plan: Plan, exchange: Exchange, guard_pid: int, log: int = LOG) -> None:
         self._plan = plan
+        self._log = log
+        self._scan_due_ms = 0.0
         self._exchange = exchange
         self._libc = Libc()
         self._scout = Scout(plan, (guard_pid, os.getpid()), exchange.post)
         self._zram = PinnedFile(plan.zram_stat) if plan.zram_stat else None
         self._position = exchange.log_position
+        self._log_from = LEVELS.index(plan.log_level)
         self._poll = select.poll()
         self._poll.register(exchange.reader, select.POLLIN)
         self._events = self._open_events()
@@ -50,22 +62,35 @@ class Helper:
             exchange.post("degraded", (("feature", "control socket"), ("cost", self._desk.error)), "warning")
         self._hooks = Hooks(exchange.post)
         self._running = True
-        self._urgent = False
+        self._nice = NICE_CALM
 
     def run(self) -> None:
         """Until the guard says stop or is gone."""
         self._scout.scan()
         self._refresh()
         self._exchange.post("helper_started", (("pid", os.getpid()), ("processes", len(self._scout.pids()))))
+        self._lock()
         while self._running:
             self._turn()
         self._drain_log()
         self._desk.close()
 
+    def _lock(self) -> None:
+        """Keep what has been touched: a reaper that waits for pages of its own cannot free anybody else's."""
+        forget_clean_pages(self._libc, self._plan.proc)
+        self._refresh()  # so that what its work needs is there, and locked
+        try:
+            own_pages(self._libc, self._plan.proc, self._plan.page_kib * 1024)
+            lock_memory(self._libc)
+        except OSError as error:
+            cost = f"reaping may come late when memory is out ({error.strerror})"
+            self._exchange.post("degraded", (("feature", "helper mlockall"), ("cost", cost)), "warning")
+
     def _turn(self) -> None:
         timeout = self._hooks.timeout_ms()
         if self._events < 0:
-            timeout = SCAN_EVERY_MS if timeout is None else min(timeout, SCAN_EVERY_MS)
+            left_ms = max(0.0, self._scan_due_ms - _now_ms())
+            timeout = left_ms if timeout is None else min(timeout, left_ms)
         ready = dict(self._poll.poll(timeout))
         self._hooks.collect()
         if self._exchange.reader in ready:
@@ -77,8 +102,7 @@ class Helper:
             self._desk.accept()
         if self._events >= 0 and self._events in ready:
             self._take_births()
-        elif not ready and self._events < 0:
-            self._scout.scan()
+        elif self._events < 0 and _now_ms() >= self._scan_due_ms:
             self._refresh()
         self._desk.collect()
 
@@ -94,13 +118,14 @@ class Helper:
         """Do what the guard asked for; several refreshes at once are one."""
         commands = self._exchange.commands()
         asked = {operation for operation, _, _ in commands}
-        self._set_urgent(bool(asked & {REFRESH_URGENT, REAP, EXPLAIN}))
+        self._set_nice(NICE_REAP if REAP in asked else NICE_URGENT if asked & {REFRESH_URGENT, EXPLAIN} else NICE_CALM)
         for operation, pid, argument in commands:
             if operation == REAP:
                 self._exchange.post("reap", (("pid", pid), ("outcome", reap(self._libc, pid))))
             elif operation == HOOK:
-                rule = self._plan.rules[argument]
-                self._hooks.start(rule.on_kill, pid, rule.name)
+                self._hook(pid, argument)
+            elif operation == GROUP:
+                self._end_group(pid, argument)
             elif operation == STOP:
                 self._running = False
         if EXPLAIN in asked:
@@ -110,13 +135,31 @@ class Helper:
         if DRAIN_LOG in asked:
             self._drain_log()
 
+    def _end_group(self, pid: int, argument: int) -> None:
+        """The guard has signalled one of a group; the others get the same, and the record names them."""
+        index, signal = argument & ~GROUP_KILL, "SIGKILL" if argument & GROUP_KILL else "SIGTERM"
+        if index >= len(self._plan.rules):
+            return
+        rule = self._plan.rules[index]
+        others = members(self._scout, self._plan.proc, pid, rule.group, self._scout.cgroup_of(pid))
+        ended = end_group(self._scout, RealPort(self._plan.proc, self._libc), others, signal)
+        fields = (("pid", pid), ("name", rule.name), ("group", rule.group), ("signal", signal), ("pids", tuple(ended)))
+        self._exchange.post("group", fields)
+
+    def _hook(self, pid: int, index: int) -> None:
+        """A command may be older than the rules: it waited for a helper while they were replaced."""
+        rule = self._plan.rules[index] if index < len(self._plan.rules) else None
+        if rule is not None and rule.on_kill:
+            self._hooks.start(rule.on_kill, pid, rule.name)
+
     def _refresh(self) -> None:
         if self._events >= 0:
             self._scout.take_events(self._events)
         else:
             self._scout.scan()
-        self._scout.measure(private=not self._urgent)
-        self._exchange.publish(self._scout.candidates(self._store_share()), time.monotonic_ns() / 1e6)
+            self._scan_due_ms = _now_ms() + SCAN_EVERY_MS
+        self._scout.measure(private=self._nice == NICE_CALM)
+        self._exchange.publish(self._scout.candidates(self._store_share()), _now_ms())
 
     def _store_share(self) -> float:
         """What a swapped page occupies: used over stored, by the store's own count."""
@@ -141,24 +184,35 @@ class Helper:
             "warning",
         )
 
-    def _set_urgent(self, urgent: bool) -> None:
-        """Low priority as a rule; ordinary while the guard waits, else spinning tasks starve it."""
-        if urgent == self._urgent:
+    def _set_nice(self, nice: int) -> None:
+        """Low priority as a rule; more while the guard waits, else spinning tasks starve it."""
+        if nice == self._nice:
             return
-        self._urgent = urgent
+        self._nice = nice
         try:
-            os.setpriority(os.PRIO_PROCESS, 0, 0 if urgent else NICE_CALM)
+            os.setpriority(os.PRIO_PROCESS, 0, nice)
         except OSError:
-            self._urgent = False
+            self._nice = NICE_CALM
 
     def _drain_log(self) -> None:
-        lines, self._position = self._exchange.records_since(self._position)
-        self._exchange.log_position = self._position
+        """Write what is new, as far as the log takes it at once: a reader that hangs must not hang the helper."""
+        lines, head = self._exchange.records_since(self._position)
+        ready = select.poll()
+        ready.register(self._log, select.POLLOUT)
+        written = 0
         for line in lines:
+            if _severity(line) < self._log_from:
+                written += 1
+                continue
+            if not any(events & select.POLLOUT for _, events in ready.poll(0)):
+                break  # the records stay in the ring, and are written with the next ones
+            written += 1
             try:
-                os.write(LOG, b"lmkd: " + line + b"\n")
+                os.write(self._log, LOG_PREFIX + line + b"\n")
             except OSError:
-                return  # nobody reads the log: the records stay in the ring
+                break  # nobody reads the log: this record is in the ring only
+        self._position = head - sum(len(line) + 1 for line in lines[written:])
+        self._exchange.log_position = self._position
 
     def _open_events(self) -> int:
         try:
@@ -172,6 +226,17 @@ class Helper:
             return -1
         self._poll.register(descriptor, select.POLLIN)
         return descriptor
+
+
+def _now_ms() -> float:
+    return time.monotonic_ns() / 1e6
+
+
+def _severity(line: bytes) -> int:
+    """The place of a record's level in ``LEVELS``; one without a level is always written."""
+    start = line.find(LEVEL_KEY) + len(LEVEL_KEY)
+    name = line[start : line.find(b'"', start)].decode("ascii", "replace") if start >= len(LEVEL_KEY) else ""
+    return LEVELS.index(name) if name in LEVELS else len(LEVELS)
 
 
 def helper_main(plan: Plan, exchange: Exchange, guard_pid: int) -> None:

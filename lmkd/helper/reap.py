@@ -1,33 +1,23 @@
-"""Freeing the memory of a dying process that does not get to do it itself (process_mrelease(2), Linux 5.15)."""
+"""Reaping by the helper: a victim that does not get to free its own memory has it freed, in ordinary time."""
 
 from __future__ import annotations
 
 import errno
 import os
 
-from lmkd.kernel.syscalls import Libc, number_of
-
-TRIES = 3
+from lmkd.kernel.mrelease import mrelease
+from lmkd.kernel.syscalls import Libc
 
 
 def reap(libc: Libc, pid: int) -> str:
-    """Release the victim's memory in our own, ordinary time. Returns what came of it, for the record.
-
-    Source: process_mrelease(2): EINVAL when it is not dying, EAGAIN to try again, ESRCH when it is gone already.
-    """
+    """Release the victim's memory. Returns what came of it, for the record."""
     try:
         descriptor = os.pidfd_open(pid)
+    except AttributeError:
+        return "this Python has no pidfd_open"
     except OSError as error:
         return "gone" if error.errno == errno.ESRCH else f"pidfd_open: {error.strerror}"
     try:
-        for _ in range(TRIES):
-            try:
-                libc.syscall(number_of("process_mrelease"), descriptor, 0)
-            except OSError as error:
-                if error.errno == errno.EAGAIN:
-                    continue
-                return "gone" if error.errno == errno.ESRCH else f"process_mrelease: {error.strerror}"
-            return "released"
-        return "busy"
+        return mrelease(libc, descriptor)
     finally:
         os.close(descriptor)

@@ -5,19 +5,12 @@ from __future__ import annotations
 import errno
 import os
 
+from lmkd.helper.facts import Matcher
+from lmkd.helper.mirror import Mirror
 from lmkd.kernel.counters import find_number
 from lmkd.kernel.pinned import read_once
 from lmkd.kernel.proc_events import parse_events
-from lmkd.kernel.process import (
-    list_pids,
-    read_cgroup,
-    read_cmdline,
-    read_exe,
-    read_oom_score_adj,
-    read_sizes,
-    read_stat,
-)
-from lmkd.matching import fields_used, match_rule, unit_of_cgroup
+from lmkd.kernel.process import list_pids, read_cgroup, read_exe, read_oom_score_adj, read_sizes, read_stat
 from lmkd.model import (
     FLAG_DECLARED_FOREGROUND,
     FLAG_GROUP,
@@ -31,10 +24,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lmkd.kernel.process import Sizes
+    from lmkd.kernel.process import Sizes, Stat
     from lmkd.plan import Plan, Rule
 
-KTHREADD = 2
 PRIVATE_MIN_KIB = 2048
 """Below this, how much a forked child shares with its parent is not worth walking its page tables."""
 SHARE_WORTH = 4
@@ -45,6 +37,9 @@ class Entry:
     """What is known of one process. Mutable, and never leaves the scout."""
 
     __slots__ = (
+        "base_adj",
+        "cgroup",
+        "comm",
         "forked",
         "grace_ms",
         "name",
@@ -52,20 +47,24 @@ class Entry:
         "parent",
         "priority",
         "rule",
+        "settled",
         "shared_kib",
         "sizes",
         "start",
     )
 
-    def __init__(self, start: int, parent: int, name: str) -> None:
-        self.start = start
-        self.parent = parent
-        self.name = name
+    def __init__(self, stat: Stat) -> None:
+        self.start = stat.start_ticks
+        self.parent = stat.parent
+        self.comm = self.name = stat.comm
+        self.settled = False
+        self.base_adj = 0
         self.rule = -1
         self.priority = 0
         self.grace_ms = 0
         self.own_adj = True
         self.forked = False
+        self.cgroup = ""
         self.shared_kib = 0
         self.sizes: Sizes | None = None
 
@@ -82,11 +81,11 @@ class Scout:
         self._plan = plan
         self._proc = plan.proc
         self._excluded = frozenset(excluded)
-        self._report = report
-        self._rows = tuple((rule.name, rule.matchers) for rule in plan.rules)
-        self._fields = fields_used(self._rows)
+        self._matcher = Matcher(plan.proc, plan.rules)
+        self._mirror = Mirror(plan.proc, plan.mirror and not plan.dry_run, report)
         self._grace = dict(plan.class_grace_ms)
         self._entries: dict[int, Entry] = {}
+        self._dead: dict[int, Entry] = {}
         self._fresh: set[int] = set()
         self.complete = False
 
@@ -97,7 +96,6 @@ class Scout:
             del self._entries[pid]
         for pid in pids:
             self._identify(pid)
-        self._fresh.clear()
         self.complete = True
 
     def take_events(self, descriptor: int) -> None:
@@ -114,7 +112,7 @@ class Scout:
                 continue
             for event in parse_events(data):
                 if event.what == "exit":
-                    self._entries.pop(event.pid, None)
+                    self._bury(event.pid)
                     self._fresh.discard(event.pid)
                 else:
                     self._fresh.add(event.pid)
@@ -123,6 +121,12 @@ class Scout:
         for pid in self._fresh:
             self._identify(pid, again=True)
         self._fresh.clear()
+
+    def _bury(self, pid: int) -> None:
+        """A victim's death may be known before the order to end its group is read."""
+        entry = self._entries.pop(pid, None)
+        if entry is not None and entry.cgroup:
+            self._dead = {pid: entry}
 
     def measure(self, private: bool) -> None:
         """Read the sizes of all; ``private`` also walks those that share memory with a parent (costs page walks)."""
@@ -186,6 +190,20 @@ class Scout:
         entry = self._entries.get(pid)
         return self._plan.rules[entry.rule] if entry is not None and entry.rule >= 0 else None
 
+    def parents(self) -> list[tuple[int, int]]:
+        """(pid, parent when it was first seen) of all known processes."""
+        return [(pid, entry.parent) for pid, entry in self._entries.items()]
+
+    def identity(self, pid: int) -> tuple[int, int] | None:
+        """(start ticks, priority) of a known process."""
+        entry = self._entries.get(pid)
+        return (entry.start, entry.priority) if entry is not None else None
+
+    def cgroup_of(self, pid: int) -> str:
+        """The cgroup that a process of a cgroup rule was in when it was first seen; empty for any other."""
+        entry = self._entries.get(pid) or self._dead.get(pid)
+        return entry.cgroup if entry is not None else ""
+
     def pids(self) -> list[int]:
         """All known processes."""
         return list(self._entries)
@@ -196,15 +214,29 @@ class Scout:
         return self._grace.get(class_of(entry.priority), 0)
 
     def _identify(self, pid: int, again: bool = False) -> None:
-        known = self._entries.get(pid)
-        if pid in self._excluded or (known is not None and not again):
+        """Make or renew the entry of a process, when it is not the one that is known, and when told ``again``.
+
+        A scan looks twice at each before it takes it as known: the first look may fall between fork and exec.
+        """
+        if pid in self._excluded:
             return
         stat = read_stat(self._proc, pid)
-        if stat is None or KTHREADD in (pid, stat.parent):
+        if stat is None or stat.kernel_thread:
             self._entries.pop(pid, None)
             return
-        entry = Entry(stat.start_ticks, stat.parent, stat.comm)
-        index = self._match(pid, entry)
+        known = self._entries.get(pid)
+        if known is not None and known.start != stat.start_ticks:
+            known = None
+        if known is not None and known.settled and known.comm == stat.comm and not again:
+            return
+        entry = Entry(stat)
+        entry.settled = known is not None
+        adj = read_oom_score_adj(self._proc, pid)
+        entry.base_adj = self._base_adj(adj or 0, known, entry.parent)
+        index = self._matcher.match(pid, stat.comm)
+        if adj is None and index is None:
+            self._entries.pop(pid, None)
+            return
         entry.grace_ms = -1
         if index is not None:
             rule = self._plan.rules[index]
@@ -212,53 +244,25 @@ class Scout:
             entry.own_adj = False
             entry.priority = PRIORITY_NEVER if rule.protect else rule.priority
             entry.grace_ms = rule.grace_ms
-            if self._plan.mirror:
-                self._mirror(pid, entry.priority)
+            entry.cgroup = read_cgroup(self._proc, pid) if rule.group == "cgroup" else ""
         else:
-            entry.priority = read_oom_score_adj(self._proc, pid) or 0
+            entry.priority = entry.base_adj
+        self._mirror.write(pid, adj, entry.priority)
         parent = self._entries.get(stat.parent)
         entry.forked = parent is not None and read_exe(self._proc, pid) == read_exe(self._proc, stat.parent)
-        if known is not None and known.start == entry.start:
+        if known is not None:
             entry.sizes = known.sizes
             entry.shared_kib = known.shared_kib
         self._entries[pid] = entry
 
-    def _match(self, pid: int, entry: Entry) -> int | None:
-        if not self._rows:
-            return None
-        facts: dict[str, str | int | None] = {"comm": entry.name}
-        if "exe" in self._fields:
-            facts["exe"] = read_exe(self._proc, pid) or None
-        if "cmdline" in self._fields:
-            facts["cmdline"] = read_cmdline(self._proc, pid)
-        if "cgroup" in self._fields or "unit" in self._fields:
-            path = read_cgroup(self._proc, pid)
-            facts["cgroup"] = path
-            facts["unit"] = unit_of_cgroup(path)
-        if "user" in self._fields:
-            sizes = read_sizes(self._proc, pid)
-            if sizes is not None:
-                facts["uid"] = sizes.user
-                facts["user"] = _user_name(sizes.user)
-        return match_rule(self._rows, facts)
-
-    def _mirror(self, pid: int, priority: int) -> None:
-        """Make the kernel's choice ours, should it ever have to choose."""
-        if self._plan.dry_run or read_oom_score_adj(self._proc, pid) in (priority, None):
-            return
-        path = f"{self._proc}/{pid}/oom_score_adj"
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.write(descriptor, b"%d" % priority)
-            finally:
-                os.close(descriptor)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            self._report(
-                "degraded", (("feature", "oom_score_adj"), ("cost", f"{path}: {error.strerror}")), "warning"
-            )
+    def _base_adj(self, adj: int, known: Entry | None, parent_pid: int) -> int:
+        """What oom_score_adj would be without us. What we gave to a process is inherited, but for protection."""
+        if known is not None:
+            return known.base_adj if not known.own_adj and adj == known.priority else adj
+        parent = self._entries.get(parent_pid)
+        if parent is not None and not parent.own_adj and adj == parent.priority == PRIORITY_NEVER:
+            return parent.base_adj
+        return adj
 
     def _private_kib(self, pid: int, anon_kib: int) -> int:
         """Memory that is this process's alone (smaps_rollup, Linux 4.14): what its death alone returns."""
@@ -267,12 +271,3 @@ class Scout:
             return anon_kib
         clean, dirty = find_number(data, b"Private_Clean:"), find_number(data, b"Private_Dirty:")
         return anon_kib if clean is None or dirty is None else min(anon_kib, clean + dirty)
-
-
-def _user_name(uid: int) -> str | None:
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return None

@@ -20,6 +20,8 @@ class ExchangeSource:
     def __init__(self, plan: Plan, exchange: Exchange) -> None:
         self._plan = plan
         self._exchange = exchange
+        self._next = (-1, 0)
+        """The sequence number that was given out as the next one, and where in the ring it will stand."""
 
     def status(self) -> Mapping[str, Any]:
         """The guard's own status line, and what the service costs (a page walk: only when somebody asks)."""
@@ -31,14 +33,16 @@ class ExchangeSource:
 
     def events_since(self, sequence: int) -> tuple[list[dict[str, Any]], int]:
         """Records from this sequence number on that the ring still holds."""
-        lines, _position = self._exchange.records_since(0)
+        lines, position = self._exchange.records_since(self._next[1] if sequence == self._next[0] else 0)
         events = [json.loads(line) for line in lines]
         fresh = [event for event in events if event["seq"] >= sequence]
-        return fresh, (fresh[-1]["seq"] + 1 if fresh else sequence)
+        following = fresh[-1]["seq"] + 1 if fresh else sequence
+        self._next = (following, position)
+        return fresh, following
 
     def candidates(self) -> Iterable[Mapping[str, Any]]:
         """Rows of the table, as the next decision would see them."""
-        table = self._exchange.table()
+        table = self._exchange.table_copy()
         for index in range(len(table)):
             row = table.row(index)
             known = 0 <= row.rule < len(self._plan.rules)

@@ -13,6 +13,7 @@ import mmap
 import os
 import struct
 
+from lmkd.errors import KernelInterfaceError
 from lmkd.kernel.syscalls import Libc, number_of
 
 PERF_TYPE_SOFTWARE = 1
@@ -27,7 +28,8 @@ DATA_HEAD_OFFSET = 1024
 IOC_ENABLE, IOC_DISABLE = 0x2400, 0x2401
 IOC_PERIOD = 0x40082404
 _ATTR = struct.Struct("=IIQQQQQIIQ")
-_RECORD = struct.Struct("=IHHII")
+_RECORD_HEAD = struct.Struct("=IHH")
+_IDS = struct.Struct("=II")
 _HEAD = struct.Struct("=QQ")
 PID_FOR_ALL = -1
 
@@ -36,13 +38,19 @@ class FaultMeter:
     """The meters of all CPUs as one. ``descriptors`` poll readable after each period."""
 
     def __init__(self, libc: Libc, cpus: int, period: int) -> None:
-        """OSError: CONFIG_PERF_EVENTS missing (ENOSYS), or not permitted (EACCES, CAP_PERFMON)."""
+        """One meter a CPU that is online, of ``cpus`` that there are.
+
+        OSError: CONFIG_PERF_EVENTS missing or the call's number not known (ENOSYS), not permitted (EACCES,
+        CAP_PERFMON).
+        """
         self.period = period
         self.descriptors: list[int] = []
         self._rings: list[mmap.mmap] = []
         try:
             for cpu in range(cpus):
                 self._add(libc, cpu)
+            if not self.descriptors:
+                raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
         except OSError:
             self.close()
             raise
@@ -94,9 +102,11 @@ class FaultMeter:
                 number_of("perf_event_open"), attribute, PID_FOR_ALL, cpu, -1, PERF_FLAG_FD_CLOEXEC
             )
         except OSError as error:
-            if error.errno == errno.ENODEV and cpu > 0:
+            if error.errno == errno.ENODEV:
                 return  # this CPU is offline
             raise
+        except KernelInterfaceError as error:
+            raise OSError(errno.ENOSYS, str(error)) from error
         self.descriptors.append(descriptor)
         self._rings.append(mmap.mmap(descriptor, 2 * mmap.PAGESIZE))
 
@@ -104,17 +114,31 @@ class FaultMeter:
 def _drain_ring(ring: mmap.mmap) -> list[int]:
     """Process ids of the samples in the ring, which is then empty."""
     head, tail = _HEAD.unpack_from(ring, DATA_HEAD_OFFSET)
-    size = mmap.PAGESIZE
-    pids = []
-    while tail < head:
-        at = mmap.PAGESIZE + tail % size
-        if at + _RECORD.size > 2 * size:
-            break  # only a notice of lost samples can lie across the end: what is behind it is not worth joining
-        kind, _misc, length, pid, _tid = _RECORD.unpack_from(ring, at)
-        if length == 0:
-            break
-        if kind == PERF_RECORD_SAMPLE:
-            pids.append(pid)
-        tail += length
+    if head == tail:
+        return []
+    pids = sampled_pids(ring[mmap.PAGESIZE : 2 * mmap.PAGESIZE], tail, head)
     struct.pack_into("=Q", ring, DATA_HEAD_OFFSET + 8, head)
+    return pids
+
+
+def sampled_pids(data: bytes, tail: int, head: int) -> list[int]:
+    """Process ids of the samples between the byte counts ``tail`` and ``head`` of a ring's data pages.
+
+    A record may lie across the end of the ring: a notice of lost samples has 24 bytes, not 16, and so shifts all
+    that follow it.
+    """
+    count = head - tail
+    if not 0 < count <= len(data):
+        return []  # the kernel never writes over what was not read: this is no ring
+    start = tail % len(data)
+    records = (data + data)[start : start + count]
+    pids = []
+    at = 0
+    while at + _RECORD_HEAD.size <= count:
+        kind, _misc, length = _RECORD_HEAD.unpack_from(records, at)
+        if length < _RECORD_HEAD.size or at + length > count:
+            break
+        if kind == PERF_RECORD_SAMPLE and length >= _RECORD_HEAD.size + _IDS.size:
+            pids.append(_IDS.unpack_from(records, at + _RECORD_HEAD.size)[0])
+        at += length
     return pids

@@ -32,13 +32,13 @@ def parse_meminfo(data: bytes) -> Meminfo:
             )
         return number
 
-    cma_free = (
-        find_number(data, b"CmaFree:") or 0
-    )  # absent without CONFIG_CMA: then there is no CMA to leave out
-    active = find_number(data, b"Active(anon):")
-    inactive = find_number(data, b"Inactive(anon):")
+    if not data.endswith(b"\n"):
+        raise KernelInterfaceError(f"/proc/meminfo: cut off after {len(data)} bytes")
+    # Without CONFIG_CMA there are no such lines, and no CMA to leave out.
+    cma_free = need(b"CmaFree:") if find_number(data, b"CmaTotal:") is not None else 0
+    active, inactive = find_number(data, b"Active(anon):"), find_number(data, b"Inactive(anon):")
     shmem = need(b"Shmem:")
-    lists = (active or 0) + (inactive or 0) if active is not None else need(b"AnonPages:") + shmem
+    lists = need(b"AnonPages:") + shmem if active is None or inactive is None else active + inactive
     file = need(b"Active(file):") + need(b"Inactive(file):")
     return Meminfo(
         need(b"MemTotal:"),

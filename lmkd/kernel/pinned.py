@@ -46,7 +46,10 @@ class PinnedFile:
 
 
 def read_once(path: str, limit: int = SIZE_MAX) -> bytes | None:
-    """The content of a small file; None when it is missing or cannot be read (a process that is gone is a value)."""
+    """The content of a small file; None when it is missing or cannot be read (a process that is gone is a value).
+
+    One read(2): for a file that the kernel makes of one piece, as those of a process. See ``read_whole``.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -57,3 +60,20 @@ def read_once(path: str, limit: int = SIZE_MAX) -> bytes | None:
         return None
     finally:
         os.close(descriptor)
+
+
+def read_whole(path: str, limit: int) -> bytes | None:
+    """As ``read_once``, for lists: of these one read(2) gives about a page (fs/seq_file.c), whatever it asks for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    data = b""
+    try:
+        while len(data) < limit and (piece := os.read(descriptor, limit - len(data))):
+            data += piece
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return data

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
 
 from lmkd.values import value
@@ -19,6 +21,9 @@ _TWO = struct.Struct("=ii")
 _FOUR = struct.Struct("=iiii")
 _WHAT = {0x1: "fork", 0x2: "exec", 0x4: "id", 0x200: "comm", 0x80000000: "exit"}
 RECEIVE_BYTES = 262144
+ANSWER_MS = 200
+_ANSWER = 0
+"""PROC_EVENT_NONE: the kernel's answer to a subscription, with its errno instead of process ids."""
 
 
 @value
@@ -52,10 +57,13 @@ def parse_events(data: bytes) -> list[ProcEvent]:
 
 
 def open_proc_events() -> int:
-    """A non-blocking descriptor that reads datagrams for ``parse_events``. OSError: not built in, or not permitted."""
+    """A non-blocking descriptor that reads datagrams for ``parse_events``. OSError: not built in, or not permitted.
+
+    A kernel with CONFIG_CONNECTOR but without CONFIG_PROC_EVENTS, and any kernel for who lives in a pid namespace of
+    its own, takes the subscription and never sends a thing: only an answer counts (ENOTSUP without).
+    """
     # The C module: socket.py brings in enum and selectors, half a megabyte for each resident process.
     import _socket
-    import os
 
     connection = _socket.socket(
         _socket.AF_NETLINK, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC, NETLINK_CONNECTOR
@@ -65,10 +73,36 @@ def open_proc_events() -> int:
         connection.bind((0, CN_IDX_PROC))
         connection.send(subscription(os.getpid()))
         connection.setblocking(False)
+        _await_answer(connection.fileno())
     except OSError:
         connection.close()
         raise
     return connection.detach()
+
+
+def parse_answer(data: bytes) -> int | None:
+    """The errno (0: accepted) in the kernel's answer to a subscription; None for any other datagram."""
+    offset = _NLMSG.size + _CN_MSG.size
+    if len(data) < offset + _EVENT.size + 4 or _EVENT.unpack_from(data, offset)[0] != _ANSWER:
+        return None
+    return int(struct.unpack_from("=I", data, offset + _EVENT.size)[0])
+
+
+def _await_answer(descriptor: int) -> None:
+    """Events that come before the answer are lost: who subscribes looks at all processes afterwards anyway."""
+    import select
+    import time
+
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    until_ms = time.monotonic() * 1000 + ANSWER_MS
+    while (left_ms := until_ms - time.monotonic() * 1000) > 0 and poll.poll(left_ms):
+        answer = parse_answer(os.read(descriptor, 65536))
+        if answer == 0:
+            return
+        if answer is not None:
+            raise OSError(answer, os.strerror(answer))
+    raise OSError(errno.ENOTSUP, "the kernel does not answer: CONFIG_PROC_EVENTS, or a pid namespace")
 
 
 def _parse_one(message: bytes) -> ProcEvent | None:

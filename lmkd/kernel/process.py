@@ -8,8 +8,10 @@ from lmkd.kernel.counters import find_number
 from lmkd.kernel.pinned import read_once
 from lmkd.values import value
 
-STAT_START_FIELD = 19
-"""Index of the start time among the fields after the command's closing parenthesis (proc(5), field 22)."""
+STAT_FLAGS_FIELD, STAT_START_FIELD = 6, 19
+"""Index among the fields after the command's closing parenthesis (proc(5), fields 9 and 22)."""
+PF_KTHREAD = 0x00200000
+"""Flag of a kernel thread (include/linux/sched.h); a parent of 2 tells nothing in a container of its own."""
 
 
 @value
@@ -20,11 +22,15 @@ class Stat:
     state: str
     parent: int
     start_ticks: int
+    kernel_thread: bool = False
 
 
 @value
 class Sizes:
-    """Memory of a process in KiB. ``anon_kib`` is what its death returns at most, ``shmem_kib`` is what it does not."""
+    """Memory of a process in KiB. ``anon_kib`` is what its death returns at most, ``shmem_kib`` is what it does not.
+
+    ``user`` is the effective uid, ``name`` the command as it is, without the escapes of /proc/PID/status.
+    """
 
     anon_kib: int
     shmem_kib: int
@@ -39,24 +45,41 @@ def parse_stat(data: bytes) -> Stat | None:
     if opening < 0 or closing < opening:
         return None
     fields = data[closing + 1 :].split()
-    if len(fields) <= STAT_START_FIELD or not fields[1].isdigit() or not fields[STAT_START_FIELD].isdigit():
+    if len(fields) <= STAT_START_FIELD:
+        return None
+    parent, flags, start = fields[1], fields[STAT_FLAGS_FIELD], fields[STAT_START_FIELD]
+    # A start time that ends the text may be cut off: many fields follow it on every kernel.
+    if not (parent.isdigit() and flags.isdigit() and start.isdigit()) or len(fields) == STAT_START_FIELD + 1:
         return None
     comm = data[opening + 1 : closing].decode("utf-8", "replace")
-    return Stat(comm, fields[0].decode("ascii", "replace"), int(fields[1]), int(fields[STAT_START_FIELD]))
+    state = fields[0].decode("ascii", "replace")
+    return Stat(comm, state, int(parent), int(start), bool(int(flags) & PF_KTHREAD))
 
 
 def parse_status(data: bytes) -> Sizes | None:
     """Bytes of /proc/PID/status; None for a kernel thread or a zombie, which have no memory lines."""
     anon = find_number(data, b"RssAnon:")
-    user = find_number(data, b"Uid:")
+    user = _effective_uid(data)
     if anon is None or user is None:
         return None
-    name_end = data.find(b"\n")
-    name = data[len(b"Name:") : name_end].strip().decode("utf-8", "replace")
     shmem, swapped = find_number(data, b"RssShmem:"), find_number(data, b"VmSwap:")
-    return Sizes(
-        anon, shmem or 0, swapped or 0, user, name
-    )  # VmSwap is absent without CONFIG_SWAP: nothing swapped
+    # VmSwap is absent without CONFIG_SWAP: nothing swapped.
+    return Sizes(anon, shmem or 0, swapped or 0, user, _name(data))
+
+
+def _effective_uid(data: bytes) -> int | None:
+    """The second of the four ids: the same that owns /proc/PID, and that ``lmkd ps`` without a daemon goes by."""
+    start = data.find(b"\nUid:")
+    end = data.find(b"\n", start + 1)
+    fields = data[start + len(b"\nUid:") : end].split() if 0 <= start < end else []
+    return int(fields[1]) if len(fields) > 1 and fields[1].isdigit() else None
+
+
+def _name(data: bytes) -> str:
+    """The Name line; the kernel escapes newline and backslash in it (fs/proc/array.c, proc_task_name)."""
+    name = data[: data.find(b"\n")].removeprefix(b"Name:").removeprefix(b"\t")
+    pieces = [piece.replace(b"\\n", b"\n") for piece in name.split(b"\\\\")]
+    return b"\\".join(pieces).decode("utf-8", "replace")
 
 
 def read_stat(proc: str, pid: int) -> Stat | None:
@@ -86,17 +109,19 @@ def read_exe(proc: str, pid: int) -> str:
 
 
 def read_cgroup(proc: str, pid: int) -> str:
-    """The path in the unified hierarchy, else in the memory controller's; "/" when there is none."""
-    data = (read_once(f"{proc}/{pid}/cgroup", 4096) or b"").decode("utf-8", "replace")
-    fallback = "/"
-    for line in data.split("\n"):
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if number == "0" and not controllers:
-            return path or "/"
-        if "memory" in controllers.split(","):
-            fallback = path or "/"
-    return fallback
+    """The path in the unified hierarchy, else in systemd's, else in the memory controller's; "/" without any."""
+    return parse_cgroup(read_once(f"{proc}/{pid}/cgroup", 4096) or b"")
+
+
+def parse_cgroup(data: bytes) -> str:
+    """Bytes of /proc/PID/cgroup to a path; see ``read_cgroup``."""
+    paths: dict[str, str] = {}
+    for line in data.decode("utf-8", "replace").split("\n"):
+        _number, _, rest = line.partition(":")
+        controllers, colon, path = rest.partition(":")
+        if colon:
+            paths.update((controller, path) for controller in controllers.split(","))
+    return paths.get("") or paths.get("name=systemd") or paths.get("memory") or "/"
 
 
 def read_oom_score_adj(proc: str, pid: int) -> int | None:

@@ -19,9 +19,9 @@ class Psi:
 
 
 def parse_psi(data: bytes) -> Psi | None:
-    """Bytes of /proc/pressure/memory; None when a line or its total is missing (never a zero instead)."""
+    """Bytes of /proc/pressure/memory; None when a line or its total is missing or cut off (never a zero instead)."""
     totals: dict[bytes, int] = {}
-    for line in data.split(b"\n"):
+    for line in data.split(b"\n")[:-1]:
         kind, _, rest = line.partition(b" ")
         text = rest.rpartition(b"total=")[2]
         if kind in (b"some", b"full") and b"total=" in rest and text.strip().isdigit():

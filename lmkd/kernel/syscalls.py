@@ -23,6 +23,7 @@ _SAME_EVERYWHERE = (
 )
 _PERF_EVENT_OPEN = (("arm", 364), ("aarch64", 241), ("x86_64", 298), ("i386", 336), ("riscv", 241))
 _OTHER_BASE = ("mips", "alpha")
+RTLD_NOW = 2
 _BITS_32_MAX = 2**31 - 1
 
 
@@ -53,31 +54,46 @@ def number_of(name: str, abi: str | None = None) -> int:
 
 
 class Libc:
-    """The C library with errno kept. Make one and keep it: each costs some kilobytes, not collected."""
+    """The C library with errno kept; make one and keep it (each one costs a few kilobytes and is not collected).
+
+    Made of what ``ctypes`` is made of: the package itself costs each resident process half a megabyte (armhf).
+    """
 
     def __init__(self) -> None:
-        import ctypes
+        import _ctypes
 
-        self._ctypes = ctypes
-        self._library = ctypes.CDLL(None, use_errno=True)
+        class Long(_ctypes._SimpleCData):  # type: ignore[type-arg]
+            _type_ = "l"
+
+        class Function(_ctypes.CFuncPtr):
+            _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
+            _restype_ = Long
+
+        class Library:
+            _handle = _ctypes.dlopen(None, RTLD_NOW)  # type: ignore[arg-type]
+
+        self._get_errno, self._set_errno = _ctypes.get_errno, _ctypes.set_errno
+        self._long, self._function, self._library = Long, Function, Library()
 
     def syscall(self, number: int, *arguments: Any) -> int:
-        """Make call ``number``; int arguments go as long, ctypes objects as they are, None as a null pointer.
+        """Make call ``number``; int arguments go as long, bytes as their address, None as a null pointer.
 
         Returns what the kernel returned; raises OSError with the errno.
         """
-        self._library.syscall.restype = self._ctypes.c_long
-        return self.call("syscall", self._ctypes.c_long(number), *arguments)
+        return self.call("syscall", number, *arguments)
 
     def call(self, function: str, *arguments: Any) -> int:
         """Call a C function that answers -1 and errno on failure; OSError then, with the function's name."""
-        converted = [self._ctypes.c_long(item) if isinstance(item, int) else item for item in arguments]
-        self._ctypes.set_errno(0)
-        result = int(getattr(self._library, function)(*converted))
-        if result < 0:
-            number = self._ctypes.get_errno()
-            raise OSError(number, f"{function}: {os.strerror(number)}")
-        return result
+        converted = [self._long(item) if isinstance(item, int) else item for item in arguments]
+        self._set_errno(0)
+        result: Any = self._function((function, self._library))(*converted)  # type: ignore[arg-type]
+        answer = int(getattr(result, "value", result))
+        # A function that returns int leaves the upper half of a long undefined on 64-bit machines.
+        if answer & 0xFFFFFFFF == 0xFFFFFFFF:
+            number = self._get_errno()
+            if number:
+                raise OSError(number, f"{function}: {os.strerror(number)}")
+        return answer
 
 
 def syscall(number: int, *arguments: Any) -> int:

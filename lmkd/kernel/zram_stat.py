@@ -11,7 +11,8 @@ COLUMNS_MIN = 4
 def parse_mm_stat(data: bytes) -> StoreSample | None:
     """Bytes of mm_stat to KiB; None when truncated or odd (a device being reset gives nothing)."""
     fields = data.split()
-    if len(fields) < COLUMNS_MIN or not all(field.isdigit() for field in fields[:COLUMNS_MIN]):
+    whole = len(fields) > COLUMNS_MIN or data.endswith(b"\n")
+    if not whole or len(fields) < COLUMNS_MIN or not all(field.isdigit() for field in fields[:COLUMNS_MIN]):
         return None
     orig, compressed, used, limit = (int(field) // 1024 for field in fields[:COLUMNS_MIN])
     return StoreSample(orig, compressed, used, limit)

@@ -10,13 +10,19 @@ if TYPE_CHECKING:
     from lmkd.model import Action
 
 RETURNED_ENOUGH = 0.9
-REAP_AFTER_MS = 40.0
+REAP_AFTER_MS = 20.0
 """A victim that was sent SIGKILL and did not free its memory in this time is reaped by the helper."""
+REAP_HERE_MS = 40.0
+REAP_HERE_SHARE = 0.1
+"""When even the helper gets nowhere (both wait for a page while reclaim turns in vain), the guard reaps by itself."""
 SETTLE_MS = 60.0
 """A reported death whose memory is not back yet (somebody else still holds its pages) is waited for so much longer."""
 SETTLED_SHARE = 0.5
 STUCK_AFTER_MS = 1000.0
 """A victim that has not died so long after SIGKILL (uninterruptible sleep) no longer holds up the rescue."""
+PROGRESS_KIB = 1024
+PROGRESS_MS = 250.0
+"""A victim that keeps giving back at least so much in so long is not stuck, only slow: another death would not help."""
 
 
 @value
@@ -29,11 +35,16 @@ class Flight:
     deadline_ms: float
     predicted_kib: int
     before_kib: int
+    killed_ms: float = 0.0
+    """When SIGKILL was sent; before that, when SIGTERM was."""
     returned_kib: int = 0
     gone: tuple[int, ...] = ()
     gone_ms: float = -1.0
     """When the last victim's death was reported; negative before that."""
     reaped: bool = False
+    reaped_here: bool = False
+    counted_kib: int = 0
+    """What had come back when the deadline was last put off."""
 
 
 @value
@@ -72,12 +83,21 @@ def advance(
         if urgent or sample.t_ms >= flight.deadline_ms:
             reason = "forecast leaves no time for the grace" if urgent else "ignored SIGTERM for its whole grace"
             deadline = sample.t_ms + STUCK_AFTER_MS
-            return replace(flight, signal="SIGKILL", deadline_ms=deadline), None, (Escalate(alive, reason),)
+            return (
+                replace(flight, signal="SIGKILL", killed_ms=sample.t_ms, deadline_ms=deadline),
+                None,
+                (Escalate(alive, reason),),
+            )
         return flight, None, ()
     if sample.t_ms >= flight.deadline_ms:
-        return flight, _land(flight, "stuck", elapsed), ()
-    if not flight.reaped and sample.t_ms >= flight.deadline_ms - STUCK_AFTER_MS + REAP_AFTER_MS:
+        if returned < flight.counted_kib + PROGRESS_KIB:
+            return flight, _land(flight, "stuck", elapsed), ()
+        flight = replace(flight, counted_kib=returned, deadline_ms=sample.t_ms + PROGRESS_MS)
+    if not flight.reaped and sample.t_ms >= flight.killed_ms + REAP_AFTER_MS:
         return replace(flight, reaped=True), None, tuple(Reap(victim.pid) for victim in alive)
+    late = sample.t_ms >= flight.killed_ms + REAP_HERE_MS and returned < REAP_HERE_SHARE * flight.predicted_kib
+    if late and not flight.reaped_here:
+        return replace(flight, reaped_here=True), None, tuple(Reap(victim.pid, here=True) for victim in alive)
     return flight, None, ()
 
 

@@ -30,11 +30,14 @@ class Forecast:
         return self.slow_kib_s if self.slow_kib_s > 0 else max(0.0, self.fast_kib_s)
 
 
-def observe(forecast: Forecast, t_ms: float, total_kib: int) -> Forecast:
-    """The forecast with one more point."""
-    kept = tuple(point for point in forecast.points[-(POINTS_MAX - 1) :] if t_ms - point[0] <= SLOW_MS)
-    if not kept and forecast.points:
-        kept = forecast.points[-1:]
+def observe(forecast: Forecast, t_ms: float, total_kib: int, restated_kib: int = 0) -> Forecast:
+    """The forecast with one more point.
+
+    ``restated_kib`` is by how much the headroom is judged higher only because the store's ratio is now known better:
+    that is no consumption, so the earlier points move with it.
+    """
+    recent = tuple((at, kib + restated_kib) for at, kib in forecast.points[-(POINTS_MAX - 1) :])
+    kept = tuple(point for point in recent if t_ms - point[0] <= SLOW_MS) or recent[-1:]
     points = (*kept, (t_ms, total_kib))
     return Forecast(points, _slope(points, FAST_MS), _slope(points, SLOW_MS))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from lmkd.model import Sample, Settings
-from lmkd.values import value
+from lmkd.values import replace, value
 
 RATIO_DEFAULT = 2.5
 RATIO_MIN, RATIO_MAX = 1.0, 6.0
+FILLS_FORGOTTEN_MS = 500.0
+RATIO_FULL_KIB = 6144
 RATIO_STEP_KIB = 2048
 """The marginal ratio is measured anew for every so much that the store took: less is noise of its own bookkeeping."""
 SWAPPABLE_PCT = 75
@@ -15,21 +17,30 @@ SWAPPABLE_PCT = 75
 
 @value
 class Headroom:
-    """All in KiB. ``free`` is above the low watermark and may be negative; ``total`` is the sum of the three."""
+    """All in KiB. ``free`` is above the low watermark and may be negative; ``total`` is the sum of the three.
+
+    ``store_left_kib`` is the RAM that the store may still take (not part of the sum).
+    """
 
     free_kib: int
     cache_kib: int
     store_kib: int
     total_kib: int
+    store_left_kib: int = 0
 
 
 @value
 class StoreRatio:
-    """The marginal ratio of the store: what the last pages that went in occupy, not the average of all."""
+    """The marginal ratio of the store: what the last pages that went in occupy, not the average of all.
+
+    ``fills_kib_s`` is how fast the store's own RAM grew while it was measured, ``t_ms`` when that was.
+    """
 
     ratio: float = RATIO_DEFAULT
     orig_kib: int = -1
     used_kib: int = -1
+    t_ms: float = 0.0
+    fills_kib_s: float = 0.0
 
 
 def headroom(sample: Sample, settings: Settings, ratio: float) -> Headroom:
@@ -43,23 +54,39 @@ def headroom(sample: Sample, settings: Settings, ratio: float) -> Headroom:
     cache = max(0, sample.file_kib - sample.dirty_kib - settings.file_floor_kib)
     storable = (sample.anon_kib + sample.shmem_kib) * SWAPPABLE_PCT // 100
     room = min(storable, sample.swap_free_kib)
+    left = room
     if sample.store is not None and sample.store.limit_kib > 0:
         left = max(0, sample.store.limit_kib - sample.store.used_kib)
         room = min(room, int(left * ratio))
     store = int(room * (1 - 1 / ratio)) if ratio > 1 else 0
-    return Headroom(free, cache, store, free + cache + store)
+    return Headroom(free, cache, store, free + cache + store, left)
 
 
 def measure_ratio(previous: StoreRatio, sample: Sample) -> StoreRatio:
-    """The marginal ratio after this sample; unchanged until the store has taken another ``RATIO_STEP_KIB``."""
+    """The marginal ratio after this sample; unchanged until the store has taken another ``RATIO_STEP_KIB``.
+
+    A large step counts in full, a small one in part: compressible idle pages go in first, and what grows without end
+    may be nothing like them.
+    """
     store = sample.store
     if store is None:
         return previous
     if previous.orig_kib < 0 or store.orig_kib < previous.orig_kib:
-        return StoreRatio(previous.ratio, store.orig_kib, store.used_kib)
+        return StoreRatio(previous.ratio, store.orig_kib, store.used_kib, sample.t_ms)
     taken = store.orig_kib - previous.orig_kib
     if taken < RATIO_STEP_KIB:
-        return previous
+        return replace(previous, fills_kib_s=0.0) if sample.t_ms - previous.t_ms > FILLS_FORGOTTEN_MS else previous
     occupied = max(1, store.used_kib - previous.used_kib)
     fresh = min(RATIO_MAX, max(RATIO_MIN, taken / occupied))
-    return StoreRatio((previous.ratio + fresh) / 2, store.orig_kib, store.used_kib)
+    weight = min(1.0, taken / RATIO_FULL_KIB)
+    fills = occupied / max(1.0, sample.t_ms - previous.t_ms) * 1000
+    ratio = previous.ratio * (1 - weight) + fresh * weight
+    return StoreRatio(ratio, store.orig_kib, store.used_kib, sample.t_ms, fills)
+
+
+def store_lasts_ms(measured: StoreRatio, sample: Sample) -> float | None:
+    """Milliseconds until the store is at its limit as it fills now; None without a limit or without filling."""
+    store = sample.store
+    if store is None or store.limit_kib <= 0 or measured.fills_kib_s <= 0:
+        return None
+    return max(0, store.limit_kib - store.used_kib) / measured.fills_kib_s * 1000

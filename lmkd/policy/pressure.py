@@ -20,10 +20,20 @@ class Stall:
     since_ms: float = -1.0
     some_us: int = 0
     full_us: int = 0
-    refaults: int = 0
+    refaults: int | None = None
     some_pct: float = 0.0
     full_pct: float = 0.0
     refaults_s: float = 0.0
+
+
+@value
+class Signs:
+    """All that pressure is judged by. ``store_lasts_ms``: until the store is at its limit; None: it is not filling."""
+
+    room: Headroom
+    forecast: Forecast
+    stall: Stall
+    store_lasts_ms: float | None
 
 
 @value
@@ -37,10 +47,11 @@ class Pressure:
 
 
 def measure_stall(stall: Stall, sample: Sample, window_ms: float) -> Stall:
-    """Close the window when it is full; a kernel without PSI leaves everything as it is."""
+    """Close the window when it is full; a kernel without PSI leaves everything as it is, None refaults stay unknown."""
     if sample.some_us is None or sample.full_us is None:
         return stall
-    refaults = (sample.refault_anon or 0) + (sample.refault_file or 0)
+    known = sample.refault_anon is not None or sample.refault_file is not None
+    refaults = (sample.refault_anon or 0) + (sample.refault_file or 0) if known else None
     if stall.since_ms < 0 or sample.t_ms - stall.since_ms > 10 * window_ms:
         return Stall(sample.t_ms, sample.some_us, sample.full_us, refaults)
     elapsed = sample.t_ms - stall.since_ms
@@ -48,32 +59,32 @@ def measure_stall(stall: Stall, sample: Sample, window_ms: float) -> Stall:
         return stall
     some = (sample.some_us - stall.some_us) / elapsed / 10
     full = (sample.full_us - stall.full_us) / elapsed / 10
-    known = sample.refault_anon is not None
-    rate = (refaults - stall.refaults) / elapsed * 1000 if known else 0.0
-    return Stall(sample.t_ms, sample.some_us, sample.full_us, refaults, some, full, rate)
+    counted = 0 if refaults is None or stall.refaults is None else refaults - stall.refaults
+    return Stall(sample.t_ms, sample.some_us, sample.full_us, refaults, some, full, counted / elapsed * 1000)
 
 
-def judge(
-    sample: Sample, settings: Settings, room: Headroom, forecast: Forecast, stall: Stall, previous: str
-) -> Pressure:
+def judge(settings: Settings, signs: Signs, previous: str) -> Pressure:
     """Level and reason. The reason needs the forecast or the stall, and neither counts with memory mostly free."""
     floor = settings.headroom_floor_kib
-    rate = forecast.rate_kib_s
-    left = room.total_kib - floor
-    lasts = exhaustion_ms(rate, left)
-    reason = _reason(settings, room, stall, left, lasts)
-    horizon_kib = int(rate * settings.kill_horizon_ms / 1000)
-    deficit = max(0, floor + floor // 2 + 2 * horizon_kib - room.total_kib)
-    if reason and deficit == 0:
-        deficit = floor
+    left = signs.room.total_kib - floor
+    lasts = exhaustion_ms(signs.forecast.rate_kib_s, left)
+    reason = _reason(settings, signs, left, lasts)
+    # What must come back is reckoned without bursts: a burst calls for a kill in time, not for more kills.
+    horizon_kib = int(signs.forecast.steady_kib_s * settings.kill_horizon_ms / 1000)
+    deficit = max(floor if reason else 0, floor + floor // 2 + 2 * horizon_kib - signs.room.total_kib)
     return Pressure(_level(settings, left, previous, bool(reason)), reason, lasts, deficit)
 
 
-def _reason(settings: Settings, room: Headroom, stall: Stall, left_kib: int, lasts_ms: float) -> str:
+def _reason(settings: Settings, signs: Signs, left_kib: int, lasts_ms: float) -> str:
+    room, stall = signs.room, signs.stall
     if left_kib <= 0:
         return "headroom below its floor"
     if lasts_ms <= settings.kill_horizon_ms:
         return "forecast: exhausted before a kill could help"
+    store_only = room.free_kib + room.cache_kib <= settings.headroom_floor_kib
+    if store_only and signs.store_lasts_ms is not None and signs.store_lasts_ms <= 2 * settings.kill_horizon_ms:
+        # Past its limit every write fails, and the kernel reclaims in vain: a dying process spins in that as well.
+        return "the store is full before a kill could help"
     budget_pct = settings.stall_budget_ms * 100 / settings.stall_window_ms
     scarce = left_kib < settings.ram_kib * settings.stall_free_pct // 100
     if scarce and room.free_kib <= 0 and stall.full_pct > budget_pct and stall.refaults_s > 0:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from lmkd.model import Explain, Kill, Note, Refresh, Sample, Settings, Wake
 from lmkd.policy import flight as flights
 from lmkd.policy import forecast as forecasts
+from lmkd.policy import tmpfs
 from lmkd.policy.flight import Flight
 from lmkd.policy.forecast import Forecast
 from lmkd.policy.growth import ShmemWatch, Watch, watch, watch_shmem
-from lmkd.policy.headroom import Headroom, StoreRatio, headroom, measure_ratio
-from lmkd.policy.pressure import Pressure, Stall, judge, measure_stall
+from lmkd.policy.headroom import Headroom, StoreRatio, headroom, measure_ratio, store_lasts_ms
+from lmkd.policy.pressure import Pressure, Signs, Stall, judge, measure_stall
+from lmkd.policy.tmpfs import Tmpfs
 from lmkd.policy.victim import GAIN_MIN_KIB, Choice, choose
 from lmkd.policy.wake import next_wake
 from lmkd.values import replace, value
@@ -20,9 +22,6 @@ if TYPE_CHECKING:
 
 REFRESH_EVERY_MS = 150.0
 REFUSE_EVERY_MS = 2000.0
-SHMEM_SHARE_MIN = 0.5
-SHMEM_SETTLE_MS = 1500.0
-EXPLAIN_WAIT_MS = 250.0
 GAIN_FACTOR_MIN, GAIN_FACTOR_MAX = 0.5, 1.2
 KILL_MS_MIN, KILL_MS_MAX = 5.0, 300.0
 LEARN = 0.3
@@ -35,15 +34,6 @@ class Learned:
 
     kill_ms: float = 40.0
     gain_factor: float = 1.0
-
-
-@value
-class Tmpfs:
-    """A drain into shared memory: when its holders were asked for, and which one death was tried against it."""
-
-    asked_ms: float = -1.0
-    tried: bool = False
-    last_ms: float = -1.0
 
 
 @value
@@ -78,11 +68,11 @@ def step(
         actions = (_pressure_note(state, pressure, sample),)
     state = replace(state, level=pressure.level, exhaustion_ms=pressure.exhaustion_ms)
     if state.flight is not None:
-        state, landed = _account(state, sample, pressure)
+        state, landed = _account(state, sample, settings)
         actions += landed
         if state.flight is None:
             # The next decision needs a forecast without the dead one's growth in it.
-            pressure = judge(sample, settings, state.room, state.forecast, state.stall, state.level)
+            pressure = judge(settings, _signs(state, sample), state.level)
     if state.flight is None and pressure.reason:
         state, decided = _decide(state, sample, settings, table, pressure)
         actions += decided
@@ -99,9 +89,11 @@ def step(
 def _observe(state: State, sample: Sample, settings: Settings) -> tuple[State, Pressure]:
     ratio = measure_ratio(state.ratio, sample)
     room = headroom(sample, settings, ratio.ratio)
-    forecast = forecasts.observe(state.forecast, sample.t_ms, room.total_kib)
+    restated = 0
+    if ratio.ratio != state.ratio.ratio:
+        restated = room.total_kib - headroom(sample, settings, state.ratio.ratio).total_kib
+    forecast = forecasts.observe(state.forecast, sample.t_ms, room.total_kib, restated)
     stall = measure_stall(state.stall, sample, settings.stall_window_ms)
-    pressure = judge(sample, settings, room, forecast, stall, state.level)
     state = replace(
         state,
         ratio=ratio,
@@ -110,17 +102,23 @@ def _observe(state: State, sample: Sample, settings: Settings) -> tuple[State, P
         stall=stall,
         watch=watch(state.watch, sample, settings, ratio.ratio),
         shmem=watch_shmem(state.shmem, sample),
+        tmpfs=tmpfs.forget_when_shrunk(state.tmpfs, sample),
     )
-    return state, pressure
+    return state, judge(settings, _signs(state, sample), state.level)
 
 
-def _account(state: State, sample: Sample, pressure: Pressure) -> tuple[State, tuple[Action, ...]]:
+def _signs(state: State, sample: Sample) -> Signs:
+    return Signs(state.room, state.forecast, state.stall, store_lasts_ms(state.ratio, sample))
+
+
+def _account(state: State, sample: Sample, settings: Settings) -> tuple[State, tuple[Action, ...]]:
     """Follow the kill in flight; when it lands, learn from its receipt and forget the slope it belonged to."""
     assert state.flight is not None
     grower = state.watch.grower
     grower_dies = grower is not None and any(victim.pid == grower.pid for victim in state.flight.victims)
     rate = 0.0 if grower_dies else state.forecast.rate_kib_s
-    urgent = pressure.exhaustion_ms <= 0 or state.room.free_kib + state.room.cache_kib <= 0
+    # Below the floor there still is the floor itself: a grace ends early only when that goes as well.
+    urgent = forecasts.exhaustion_ms(state.forecast.rate_kib_s, state.room.total_kib) <= settings.kill_horizon_ms / 2
     flight, landing, actions = flights.advance(state.flight, sample, rate, urgent)
     if landing is None:
         return replace(state, flight=flight), actions
@@ -147,8 +145,9 @@ def _account(state: State, sample: Sample, pressure: Pressure) -> tuple[State, t
 def _decide(
     state: State, sample: Sample, settings: Settings, table: CandidateTable, pressure: Pressure
 ) -> tuple[State, tuple[Action, ...]]:
-    if _drains_into_shmem(state, sample):
-        return _decide_tmpfs(state, sample, table)
+    grower = state.watch.grower
+    if tmpfs.drains(state.tmpfs, state.shmem, state.forecast.steady_kib_s, grower, sample, settings):
+        return _decide_tmpfs(state, sample, settings, table, pressure)
     choice = choose(
         table,
         settings,
@@ -168,7 +167,7 @@ def _launch(
 ) -> tuple[State, tuple[Action, ...]]:
     """One kill takes off. SIGTERM only where the priority has a grace and the true exhaustion is farther than it."""
     rate = state.forecast.rate_kib_s
-    left_ms = forecasts.exhaustion_ms(rate, state.room.free_kib + state.room.cache_kib)
+    left_ms = forecasts.exhaustion_ms(rate, state.room.total_kib)
     gently = choice.grace_ms > 0 and left_ms > choice.grace_ms + settings.kill_horizon_ms
     signal = "SIGTERM" if gently else "SIGKILL"
     wait_ms = choice.grace_ms if gently else flights.STUCK_AFTER_MS
@@ -180,6 +179,7 @@ def _launch(
         sample.t_ms + wait_ms,
         predicted,
         flights.free_for_receipt_kib(sample),
+        sample.t_ms,
     )
     numbers: tuple[tuple[str, object], ...] = (
         ("trigger", pressure.reason),
@@ -197,50 +197,17 @@ def _launch(
     return state, (Kill(choice.victims, signal, choice.reason, numbers),)
 
 
-def _drains_into_shmem(state: State, sample: Sample) -> bool:
-    """Does what is consumed go into files in memory? Then deaths only feed the writer; see ``_decide_tmpfs``."""
-    recently = state.tmpfs.last_ms >= 0 and sample.t_ms - state.tmpfs.last_ms < SHMEM_SETTLE_MS
-    rate = max(state.forecast.rate_kib_s, 1.0)
-    growing = state.shmem.rate_kib_s >= max(1024.0, SHMEM_SHARE_MIN * rate)
-    grower = state.watch.grower
-    anonymous = grower is not None and grower.rate_kib_s >= SHMEM_SHARE_MIN * rate
-    return (growing or recently) and not anonymous
-
-
-def _decide_tmpfs(state: State, sample: Sample, table: CandidateTable) -> tuple[State, tuple[Action, ...]]:
+def _decide_tmpfs(
+    state: State, sample: Sample, settings: Settings, table: CandidateTable, pressure: Pressure
+) -> tuple[State, tuple[Action, ...]]:
     """At most one death is tried, the writer's, to stop the growth; then the record says who holds the memory."""
-    tmpfs = state.tmpfs
-    if tmpfs.asked_ms < 0 or (sample.t_ms - tmpfs.asked_ms > 10 * EXPLAIN_WAIT_MS and not tmpfs.tried):
-        state = replace(state, tmpfs=Tmpfs(sample.t_ms, tmpfs.tried, sample.t_ms))
-        return state, (Explain(sample.shmem_kib),)
-    growing = state.shmem.rate_kib_s > 0
-    state = replace(state, tmpfs=replace(tmpfs, last_ms=sample.t_ms if growing else tmpfs.last_ms))
-    writer = sample.tmpfs_writer
-    index = table.index_of(writer) if writer is not None and not tmpfs.tried else None
-    if index is None:
-        return _refuse(state, sample, "memory went into tmpfs files: no death returns it")
-    row = table.row(index)
-    if row.priority <= 0:
-        return _refuse(state, sample, "memory goes into tmpfs files of a foreground or protected application")
-    from lmkd.model import Victim
-
-    victim = Victim(row.pid, row.start_ticks, row.name, row.priority, row.rule, row.gain_kib)
-    numbers: tuple[tuple[str, object], ...] = (
-        ("shmem_kib", sample.shmem_kib),
-        ("shmem_kib_s", round(state.shmem.rate_kib_s)),
-        ("headroom_kib", state.room.total_kib),
-        ("cause", sample.cause),
-    )
-    flight = Flight(
-        (victim,),
-        "SIGKILL",
-        sample.t_ms,
-        sample.t_ms + flights.STUCK_AFTER_MS,
-        row.gain_kib,
-        flights.free_for_receipt_kib(sample),
-    )
-    state = replace(state, flight=flight, kills=state.kills + 1, tmpfs=replace(state.tmpfs, tried=True))
-    return state, (Kill((victim,), "SIGKILL", "tmpfs: it fills memory that no other death returns", numbers),)
+    if tmpfs.must_ask(state.tmpfs, sample):
+        return replace(state, tmpfs=replace(state.tmpfs, asked_ms=sample.t_ms)), (Explain(sample.shmem_kib),)
+    choice = tmpfs.choose_writer(state.tmpfs, state.shmem, sample, table)
+    if isinstance(choice, str):
+        return _refuse(state, sample, choice)
+    state = replace(state, tmpfs=tmpfs.after_try(state.tmpfs, sample))
+    return _launch(state, sample, settings, choice, pressure)
 
 
 def _refuse(state: State, sample: Sample, reason: str) -> tuple[State, tuple[Action, ...]]:
@@ -257,7 +224,7 @@ def _refuse(state: State, sample: Sample, reason: str) -> tuple[State, tuple[Act
 
 def _pressure_note(state: State, pressure: Pressure, sample: Sample) -> Note:
     fields: tuple[tuple[str, object], ...] = (
-        ("level", pressure.level),
+        ("pressure", pressure.level),
         ("headroom_kib", state.room.total_kib),
         ("free_kib", state.room.free_kib),
         ("cache_kib", state.room.cache_kib),

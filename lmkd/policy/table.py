@@ -45,13 +45,17 @@ class PackedTable:
         pid, start, priority, grace, gain, resident, swapped, flags, rule, name = _ROW.unpack_from(
             self._buffer, _ROWS + index * _ROW.size
         )
-        text = name.rstrip(b"\0").decode("utf-8", "replace")
+        text = name.rstrip(b"\0").decode("utf-8", "ignore")  # what was cut off is the last character's rest
         return Candidate(pid, start, priority, gain, resident, swapped, grace, flags, rule, text)
 
     def index_of(self, pid: int) -> int | None:
         """The place of a process, None when it has none."""
-        pids = self._buffer[_PIDS : _PIDS + 4 * self._count].cast("i").tolist()
-        return pids.index(pid) if pid in pids else None
+        pids = bytes(self._buffer[_PIDS : _PIDS + 4 * self._count])
+        wanted = struct.pack("=i", pid)
+        at = pids.find(wanted)
+        while at % 4 and at >= 0:  # the end of one number and the begin of the next can look like it
+            at = pids.find(wanted, at + 1)
+        return at // 4 if at >= 0 else None
 
     def levels(self) -> tuple[tuple[int, int, int], ...]:
         """(priority, first, after the last) in kill order."""
@@ -60,7 +64,8 @@ class PackedTable:
             for entry in (_LEVEL.unpack_from(self._buffer, _LEVELS + n * _LEVEL.size) for n in range(self._level_count))
         ]
         ends = [start for _priority, start in starts[1:]] + [int(self._count)]
-        return tuple((priority, start, end) for (priority, start), end in zip(starts, ends, strict=True))
+        # Not strict: a table without a row (before the helper's first) has no level, but an end.
+        return tuple((priority, start, end) for (priority, start), end in zip(starts, ends, strict=False))
 
     def gain_before(self, index: int) -> int:
         """KiB that the deaths of all rows before this one would return."""
@@ -103,13 +108,13 @@ def pack_table(buffer: memoryview, candidates: Iterable[Candidate], measured_ms:
             one.pid,
             one.start_ticks,
             one.priority,
-            min(GRACE_MAX_MS, one.grace_ms),
+            min(GRACE_MAX_MS, max(0, one.grace_ms)),
             min(U32_MAX, one.gain_kib),
             min(U32_MAX, one.resident_kib),
             min(U32_MAX, one.swapped_kib),
             one.flags,
             one.rule,
-            one.name.encode()[:NAME_BYTES],
+            one.name.encode("utf-8", "replace")[:NAME_BYTES],
         )
     for number, (priority, start) in enumerate(levels):
         _LEVEL.pack_into(buffer, _LEVELS + number * _LEVEL.size, priority, 0, start)

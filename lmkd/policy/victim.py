@@ -70,9 +70,12 @@ def choose(
         first = _victim(picked, grower)
         if first.predicted_kib * gain_factor >= deficit_kib or settings.set_limit <= 1:
             return Choice((first,), "priority", grace_ms=picked.grace_ms)
-        rest = _complete_set(table, settings, first, deficit_kib, excluded, gain_factor)
-        reason = "priority" if len(rest) == 1 else "priority, a set: one at a time comes too late"
-        return Choice(rest, reason, grace_ms=picked.grace_ms)
+        missing_kib = deficit_kib - first.predicted_kib * gain_factor
+        rest = _rest_of_set(table, settings, picked, missing_kib, excluded, gain_factor)
+        reason = "priority, a set: one at a time comes too late" if rest else "priority"
+        # All get the same signal: one that has no grace makes it SIGKILL for the whole set.
+        grace_ms = min(row.grace_ms for row in (picked, *rest))
+        return Choice((first, *(_victim(row, None) for row in rest)), reason, grace_ms=grace_ms)
     return None
 
 
@@ -92,7 +95,7 @@ def _runaway(
     row = table.row(index)
     if _identity(row) in excluded:
         return None
-    if row.priority <= PRIORITY_FOREGROUND or row.flags & FLAG_DECLARED_FOREGROUND:
+    if row.priority <= PRIORITY_FOREGROUND or _is_declared(row):
         return None
     if grower.rate_kib_s < GROWTH_SHARE_MIN * rate_kib_s:
         return None
@@ -118,48 +121,54 @@ def _in_level(
     excluded: Container[tuple[int, int]],
     gain_factor: float,
 ) -> Candidate | None:
-    """Inside one priority: the one that grows, else the smallest whose gain suffices, else the largest."""
+    """Inside one priority: the one that grows, else the smallest whose gain suffices, else the largest.
+
+    A declared foreground comes after all others of its number: what nobody declared has that number by default.
+    """
     index = table.index_of(grower.pid) if grower is not None else None
-    if index is not None and start <= index < stop and _identity(table.row(index)) not in excluded:
-        return table.row(index)
     wanted = int(deficit_kib / gain_factor)
-    for index in range(table.first_with_gain(start, stop, max(wanted, GAIN_MIN_KIB)), stop):
-        row = table.row(index)
-        if _identity(row) not in excluded:
-            return row
-    for index in range(stop - 1, start - 1, -1):
-        row = table.row(index)
-        if row.gain_kib < GAIN_MIN_KIB:
-            return None
-        if _identity(row) not in excluded:
-            return row
+    sufficient = table.first_with_gain(start, stop, max(wanted, GAIN_MIN_KIB))
+    for declared in (False, True):
+        if index is not None and start <= index < stop and _eligible(table.row(index), excluded, declared):
+            return table.row(index)
+        for place in (*range(sufficient, stop), *range(sufficient - 1, start - 1, -1)):
+            row = table.row(place)
+            if row.gain_kib < GAIN_MIN_KIB:
+                break
+            if _eligible(row, excluded, declared):
+                return row
     return None
 
 
-def _complete_set(
+def _rest_of_set(
     table: CandidateTable,
     settings: Settings,
-    first: Victim,
-    deficit_kib: int,
+    first: Candidate,
+    missing_kib: float,
     excluded: Container[tuple[int, int]],
     gain_factor: float,
-) -> tuple[Victim, ...]:
-    """More victims in kill order until their sum covers the deficit; never across into another class's priority."""
-    chosen = [first]
-    total = first.predicted_kib * gain_factor
+) -> list[Candidate]:
+    """More victims beside the first until they cover what is missing; never across into another priority."""
+    chosen: list[Candidate] = []
     for priority, start, stop in table.levels():
-        if priority < first.priority or total >= deficit_kib:
-            break
-        if priority > first.priority:
+        if priority != first.priority:
             continue
         for index in range(stop - 1, start - 1, -1):
             row = table.row(index)
-            if total >= deficit_kib or len(chosen) >= settings.set_limit or row.gain_kib < GAIN_MIN_KIB:
+            if missing_kib <= 0 or len(chosen) + 1 >= settings.set_limit or row.gain_kib < GAIN_MIN_KIB:
                 break
-            if row.pid != first.pid and _identity(row) not in excluded:
-                chosen.append(_victim(row, None))
-                total += row.gain_kib * gain_factor
-    return tuple(chosen)
+            if row.pid != first.pid and _eligible(row, excluded, _is_declared(first)):
+                chosen.append(row)
+                missing_kib -= row.gain_kib * gain_factor
+    return chosen
+
+
+def _is_declared(row: Candidate) -> bool:
+    return bool(row.flags & FLAG_DECLARED_FOREGROUND)
+
+
+def _eligible(row: Candidate, excluded: Container[tuple[int, int]], declared: bool) -> bool:
+    return _is_declared(row) == declared and _identity(row) not in excluded
 
 
 def _identity(row: Candidate) -> tuple[int, int]:

@@ -15,6 +15,8 @@ AFTER_BLIND_MS = {"calm": 10_000.0, "low": 500.0, "moderate": 100.0, "critical":
 """Without the fault meter nothing tells of sudden growth before the kernel stalls, so the timer must be shorter."""
 AFTER_SEEN_MS = {"calm": 10_000.0, "low": 10_000.0, "moderate": 1000.0, "critical": 20.0}
 FAULTS_MIN, FAULTS_MAX = 256, 8192
+STORE_FILLS_KIB_S = 100 * 1024
+"""What a core of this class can put into the store at most (lz4, 500 MIPS: about 25 microseconds a page and more)."""
 LOOKS = 4
 """How often to look while the distance to the next decision is used up at the present rate."""
 
@@ -25,6 +27,9 @@ def next_wake(settings: Settings, level: str, room: Headroom, forecast: Forecast
     distance = room.total_kib - settings.headroom_floor_kib - rate * settings.kill_horizon_ms / 1000
     limits = AFTER_SEEN_MS if settings.fault_meter else AFTER_BLIND_MS
     after = min(float(settings.idle_interval_ms), limits[level], exhaustion_ms(rate, distance) / LOOKS)
+    if rate > 0 and room.free_kib + room.cache_kib <= settings.headroom_floor_kib:
+        # What goes into the store takes no page fault, and pages that do not compress fill it as fast as it can take.
+        after = min(after, exhaustion_ms(STORE_FILLS_KIB_S, room.store_left_kib) / LOOKS)
     if in_flight:
         after = min(after, FLIGHT_MS)
     faults = 0

@@ -1,4 +1,4 @@
-"""Owns the board's command line: image, shell, run, list."""
+"""Owns the board's command line: demo, bench, wakecost, image, shell, run, list."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .boards import find
 from .image import ensure_base
-from .layer import Layer, build_layer
+from .layer import CHECKOUT, Layer, build_layer
 from .packages import ArchiveUnavailable, BoardError
 from .report import as_json, as_table, exit_code
 from .scenario import COMMANDS, run_scenario
-from .scenarios import SCENARIOS, by_name
+from .scenarios import SCENARIOS
+from .trials import TRIALS
 from .vm import Machine, Watch, run_board
 
 
@@ -47,16 +49,32 @@ def command_shell(options: argparse.Namespace) -> int:
     return int(outcome.exit_code or 0)
 
 
+def command_demo(_: argparse.Namespace) -> int:
+    from .demo import demonstrate  # it needs lmkd's own dependencies, the other commands need none
+
+    return demonstrate()
+
+
+def command_bench(options: argparse.Namespace) -> int:
+    from .bench import compare
+
+    return compare(options.only, options.managers, options.seeds, options.out, options.fresh, say)
+
+
+def command_wakecost(options: argparse.Namespace) -> int:
+    from .wakecost import measure
+
+    return measure(options.out, say)
+
+
 def command_list(_: argparse.Namespace) -> int:
-    for scenario in SCENARIOS:
+    for scenario in (*SCENARIOS, *TRIALS):
         print(f"{scenario.name:<16}{scenario.about}")
     return 0
 
 
 def command_run(options: argparse.Namespace) -> int:
-    scenario = by_name(options.scenario)
-    if scenario is None:
-        raise BoardError(f"no scenario named {options.scenario}; see: python -m tests.board list")
+    scenario = find(options.scenario)
     given = {"manager": options.manager, "mem_mb": options.mem, "cpus": options.cpus, "seed": options.seed}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if options.config is not None:
@@ -70,6 +88,9 @@ def command_run(options: argparse.Namespace) -> int:
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m tests.board", description="the emulated board")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
+    demo = commands.add_parser("demo", help="show lmkd at work, beside the same load without a manager")
+    demo.set_defaults(run=command_demo)
+    _measure_parsers(commands)
     image = commands.add_parser("image", help="build the board's base, or find it in the cache")
     image.set_defaults(run=command_image)
     shell = commands.add_parser("shell", help="boot, run shell commands, print their output")
@@ -86,6 +107,19 @@ def parser() -> argparse.ArgumentParser:
     _run_parser(commands)
     commands.add_parser("list", help="name the scenarios").set_defaults(run=command_list)
     return top
+
+
+def _measure_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    bench = commands.add_parser("bench", help="compare with no manager and with the peers; goes on where it stopped")
+    bench.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these scenarios")
+    bench.add_argument("--managers", nargs="+", default=[], choices=("none", *COMMANDS), help="all four")
+    bench.add_argument("--seeds", type=int, default=1, metavar="N", help="runs of each, the worst counts")
+    bench.add_argument("--out", type=Path, default=CHECKOUT / "docs", metavar="FOLDER", help="for the page, docs")
+    bench.add_argument("--fresh", action="store_true", help="forget the results of earlier runs")
+    bench.set_defaults(run=command_bench)
+    wakecost = commands.add_parser("wakecost", help="what a wake-up costs beside 50, 500, 2000 processes")
+    wakecost.add_argument("--out", type=Path, default=CHECKOUT / "docs", metavar="FOLDER", help="for the page, docs")
+    wakecost.set_defaults(run=command_wakecost)
 
 
 def _run_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

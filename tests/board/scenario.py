@@ -118,14 +118,14 @@ def promised(scenario: Scenario) -> tuple[str, ...]:
 
 
 def figures(outcome: Outcome) -> dict[str, Any]:
-    """All named figures of a run in one flat mapping: load, cost, rates."""
+    """All named figures of a run in one flat mapping: load, cost, rates; the first of each kind of record counts."""
     found: dict[str, Any] = {}
     for record in outcome.records:
         kind = record.get("kind")
-        if kind == "load" and "beats" not in found and isinstance(record.get("result"), dict):
-            found.update(record["result"])
+        if kind == "load" and isinstance(record.get("result"), dict):
+            found = {**record["result"], **found}
         elif kind in ("cost", "manager"):
-            found.update({key: value for key, value in record.items() if key != "kind"})
+            found = {**{key: value for key, value in record.items() if key != "kind"}, **found}
         elif kind == "board" and record.get("when") == "before":
             found["mem_available_before_kib"] = record.get("mem_available_kib")
             found["swap_total_kib"] = record.get("swap_total_kib")

@@ -76,9 +76,7 @@ class _Heard:
     text: list[str] = field(default_factory=list)
 
 
-def qemu_command(
-    base: Base, layer_disk: Path, machine: Machine, console: Path, ports: tuple[int, int]
-) -> list[str]:
+def qemu_command(base: Base, layer_disk: Path, machine: Machine, console: Path, ports: tuple[int, int]) -> list[str]:
     """Command line of the board; `ports` are the descriptors that take results and text.
 
     The devices sit on PCI: on virtio-mmio each serial port pins 4 MB of the guest (1024 buffers of a page).
@@ -152,9 +150,7 @@ def _listen(
         command = qemu_command(base, layer_disk, machine, console, (results_out, text_out))
         with console.with_suffix(".qemu").open("wb") as errors:
             ports = (results_out, text_out)
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, pass_fds=ports
-            )
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, pass_fds=ports)
         os.close(results_out)
         os.close(text_out)
         in_time = _pump(results_in, text_in, deadline, heard, watch)

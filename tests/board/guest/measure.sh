@@ -152,3 +152,20 @@ show_log() {
     echo "--- the manager's log, last 200 lines"
     tail -n 200 "$LOG"
 }
+
+wake_cost() { # processes in all, seconds; what page faults, which wake the guard, cost it beside so many processes
+    have=$(ls -d /proc/[0-9]* | wc -l)
+    /lmkd/load --seconds 4000 --small "n=$(($1 - have)),size=16K" > /dev/null 3>&- &
+    load=$!
+    tries=0
+    until [ "$(ls -d /proc/[0-9]* | wc -l)" -ge "$1" ] || [ $tries -ge 600 ]; do tries=$((tries + 1)); sleep 0.2; done
+    sleep 4 # the helper has seen them all
+    /lmkd/faults $(($2 + 3)) &
+    faults=$!
+    sleep 1
+    emit "{\"kind\": \"wakecost\", \"wanted\": $1, \"processes\": $(ls -d /proc/[0-9]* | wc -l), \"seconds\": $2, \"windows\": $(/lmkd/costs "$2" 1 "$MANAGER_PID")}"
+    wait $faults
+    kill -KILL $load # and with it all its children
+    wait $load
+    sleep 2
+}

@@ -74,7 +74,7 @@ def test_the_shape_of_the_issue_is_read() -> None:
 def test_empty_file_is_all_defaults(text: str | bytes) -> None:
     config = parse_text(text, "empty.yaml")
     assert (config.stall_budget_ms, config.apps, config.sysctls) == (33, (), ())
-    assert config.store.size == Amount(60, None)
+    assert config.store.size == Amount(100, None)
     assert config.policy.kill_horizon_ms is None
     assert config.sources == ("empty.yaml",)
 

@@ -1,4 +1,4 @@
-"""The resident processes: what the planner execs. Takes the plan, forks the helper, becomes the guard."""
+"""The guard's process: wires the loop, and owns the signals, the helper's life, the reload and the end."""
 
 from __future__ import annotations
 
@@ -6,51 +6,57 @@ import _signal
 import gc
 import os
 import select
-import sys
 
-from lmkd.errors import LmkdError
 from lmkd.guard.act import DryPort, RealPort
 from lmkd.guard.exchange import STOP, Exchange
 from lmkd.guard.loop import Guard
 from lmkd.guard.observe import Observer, now_ms
 from lmkd.guard.record import Recorder
 from lmkd.guard.rehearse import rehearse
-from lmkd.helper.main import helper_main
+from lmkd.guard.reload import Reload
 from lmkd.kernel.fault_meter import FaultMeter
-from lmkd.kernel.memlock import lock_memory
+from lmkd.kernel.memlock import forget_clean_pages, lock_memory, own_pages
 from lmkd.kernel.notify import notify
 from lmkd.kernel.psi import MEMORY, open_trigger
 from lmkd.kernel.syscalls import Libc
-from lmkd.plan import Plan, load_plan
+from lmkd.model import Note
+from lmkd.plan import Plan
+from lmkd.resident.fork import fork_helper, write_file
+from lmkd.values import replace
 
 REAL_TIME_PRIORITY = 20
 HIGH_NICE = -15
 FIRST_PERIOD_FAULTS = 8192
-PLAN_BYTES_MAX = 1 << 20
-HELPER_AGAIN_MS = 1000.0
+HELPER_AGAIN_MS, HELPER_AGAIN_MAX_MS = 1000.0, 60_000.0
+"""A helper that died is started again after so long; each death soon after a start doubles it."""
+HELPER_SETTLED_MS = 30_000.0
+HELPER_STOP_MS = 2000.0
 
 
 class Resident:
-    """Wires the guard, and owns the signals, the helper's life and the reload."""
+    """See the module. ``helper`` is the process id of the helper that is forked already, 0 if that failed."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, plan: Plan, exchange: Exchange, helper: int) -> None:
         self._libc = Libc()
-        self._exchange = Exchange()
+        self._exchange = exchange
         self._recorder = Recorder(self._exchange)
         self._signals, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         _signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGCHLD):
             _signal.signal(number, _ignore)
-        _write(f"{plan.proc}/self/oom_score_adj", b"-1000")
-        self._helper = 0
+        self._helper = helper
         self._helper_due_ms = 0.0
+        self._helper_again_ms = HELPER_AGAIN_MS
+        self._helper_started_ms = now_ms()
         self._reload = Reload()
+        self._triggers: list[int] = []
         meter = self._meter(plan)
+        self._plan = plan = _without_meter(plan) if meter is None else plan
+        self._observer = Observer(plan, meter)
         self._guard = Guard(
             plan,
-            Observer(plan, meter),
-            DryPort(plan.proc) if plan.dry_run else RealPort(plan.proc),
+            self._observer,
+            DryPort(plan.proc) if plan.dry_run else RealPort(plan.proc, self._libc),
             self._recorder,
             self._exchange,
             meter,
@@ -62,7 +68,6 @@ class Resident:
         """Prepare, announce, and turn until told to stop. The exit code."""
         for event, fields, level in self._plan.notes:
             self._guard.note(event, fields, level)
-        self._start_helper()
         self._open_triggers()
         self._settle_in()
         ready = False
@@ -78,6 +83,7 @@ class Resident:
                 return self._stop()
             if not self._helper and now_ms() >= self._helper_due_ms and self._guard.state.level != "critical":
                 self._start_helper()
+                self._keep_memory()
 
     def _meter(self, plan: Plan) -> FaultMeter | None:
         if not plan.settings.fault_meter:
@@ -90,6 +96,11 @@ class Resident:
             return None
 
     def _open_triggers(self) -> None:
+        """Arm both PSI triggers as the plan says, in place of those that were armed before."""
+        for descriptor in self._triggers:
+            self._guard.drop_source(descriptor)
+            os.close(descriptor)
+        self._triggers = []
         path = f"{self._plan.proc}/{MEMORY}"
         for kind, stall_us in (("some", self._plan.some_us), ("full", self._plan.full_us)):
             try:
@@ -98,20 +109,17 @@ class Resident:
                 cost = f"stalls are seen by the timer only ({path}: {error.strerror})"
                 self._recorder.write(_degraded(f"psi {kind}", cost), now_ms())
                 continue
+            self._triggers.append(descriptor)
             self._guard.add_source(descriptor, f"psi_{kind}", select.EPOLLPRI)
 
     def _settle_in(self) -> None:
         """Touch what a kill will touch, then lock it, and take the priority that a rescue needs."""
-        rehearse(self._plan, self._exchange)
+        forget_clean_pages(self._libc, self._plan.proc)
+        rehearse(self._plan, self._exchange, self._observer)
         gc.collect()
         gc.freeze()
         gc.disable()
-        try:
-            lock_memory(self._libc)
-        except OSError as error:
-            self._recorder.write(
-                _degraded("mlockall", f"the guard may wait for its own pages ({error.strerror})"), now_ms()
-            )
+        self._keep_memory()
         flag = getattr(os, "SCHED_RESET_ON_FORK", 0)
         try:
             os.sched_setscheduler(0, os.SCHED_FIFO | flag, os.sched_param(REAL_TIME_PRIORITY))
@@ -124,6 +132,16 @@ class Resident:
             except OSError:
                 return
 
+    def _keep_memory(self) -> None:
+        """Own and lock every page that there is; after each fork again, which made them all shared."""
+        try:
+            own_pages(self._libc, self._plan.proc, self._plan.page_kib * 1024)
+            lock_memory(self._libc)
+        except OSError as error:
+            self._recorder.write(
+                _degraded("mlockall", f"the guard may wait for its own pages ({error.strerror})"), now_ms()
+            )
+
     def _announce(self) -> None:
         ms = round(now_ms() - self._plan.started_ms)
         fields = (("ms", ms), ("pid", os.getpid()), ("helper", self._helper), ("dry_run", self._plan.dry_run))
@@ -135,22 +153,14 @@ class Resident:
             self._guard.note("degraded", (("feature", "NOTIFY_SOCKET"), ("cost", str(error))), "warning")
 
     def _start_helper(self) -> None:
-        guard_pid = os.getpid()
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                _signal.set_wakeup_fd(-1)
-                for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP):
-                    _signal.signal(number, _signal.SIG_IGN)
-                _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-                helper_main(self._plan, self._exchange, guard_pid)
-                code = 0
-            except Exception:
-                sys.excepthook(*sys.exc_info())
-            finally:
-                os._exit(code)
-        self._helper = child
+        try:
+            self._helper = fork_helper(self._plan, self._exchange)
+        except OSError as error:
+            self._helper_due_ms = now_ms() + HELPER_AGAIN_MS
+            cost = f"no helper for now: the candidates are not kept up to date ({error.strerror})"
+            self._guard.note("degraded", (("feature", "fork"), ("cost", cost)), "warning")
+            return
+        self._helper_started_ms = now_ms()
 
     def _take_signals(self) -> bool:
         """Look at the signals that came; True when told to stop."""
@@ -171,102 +181,71 @@ class Resident:
                 return
             if pid == self._helper:
                 self._helper = 0
-                self._helper_due_ms = now_ms() + HELPER_AGAIN_MS
-                code = os.waitstatus_to_exitcode(status)
-                if not self._reload.restarts_helper:
-                    self._guard.note("helper_died", (("pid", pid), ("code", code)), "warning")
-                else:
-                    self._helper_due_ms = 0.0
-                    self._reload.restarts_helper = False
+                self._helper_ended(pid, os.waitstatus_to_exitcode(status))
             elif pid == self._reload.child:
                 plan = self._reload.finish(status, self._guard)
                 if plan is not None:
-                    self._plan = plan
-                    self._guard.adopt(plan)
-                    self._exchange.ask(STOP)
+                    self._plan = plan if self._plan.settings.fault_meter else _without_meter(plan)
+                    self._guard.adopt(self._plan)
+                    self._open_triggers()
+                    self._reload.restarts_helper = bool(self._helper)
+                    self._stop_helper()
+                if self._reload.asked_again:
+                    self._reload.start(self._plan, self._guard)
+
+    def _helper_ended(self, pid: int, code: int) -> None:
+        """Say when it may start again: at once when told to end, else later and later."""
+        if self._reload.restarts_helper:
+            self._helper_due_ms = 0.0
+            self._reload.restarts_helper = False
+            return
+        t_ms = now_ms()
+        if t_ms - self._helper_started_ms >= HELPER_SETTLED_MS:
+            self._helper_again_ms = HELPER_AGAIN_MS
+        self._helper_due_ms = t_ms + self._helper_again_ms
+        self._helper_again_ms = min(HELPER_AGAIN_MAX_MS, 2 * self._helper_again_ms)
+        self._guard.look_by(self._helper_due_ms)
+        self._guard.note("helper_died", (("pid", pid), ("code", code)), "warning")
+
+    def _stop_helper(self) -> None:
+        """Ask it to end; one that takes no more commands has hung."""
+        if self._helper and not self._exchange.ask(STOP):
+            os.kill(self._helper, _signal.SIGKILL)
 
     def _stop(self) -> int:
         self._guard.note("stop", (("store", self._plan.store_on_exit),))
-        self._exchange.ask(STOP)
+        self._stop_helper()
         if self._helper:
-            os.waitpid(self._helper, 0)
+            await_child(self._helper, HELPER_STOP_MS)
         if self._plan.store_on_exit == "down" and not self._plan.dry_run:
             os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-            _write(f"{self._plan.proc}/self/oom_score_adj", b"0")
+            write_file(f"{self._plan.proc}/self/oom_score_adj", b"0")
             program, *rest = self._plan.reload_argv
             os.execv(program, [program, *rest, "store", "down"])
         return 0
 
 
-class Reload:
-    """A planner run as a child: a bad file changes nothing, a good one gives the plan to go on by."""
-
-    def __init__(self) -> None:
-        self.child = 0
-        self.restarts_helper = False
-        self._output = -1
-
-    def start(self, plan: Plan, guard: Guard) -> None:
-        """Start the planner, unless one is at work."""
-        if self.child:
-            return
-        self._output = os.memfd_create("lmkd-plan", 0)
-        program, *rest = plan.reload_argv
-        arguments = [program, *rest, "run", "--plan-to", str(self._output)]
-        for path in plan.config_paths:
-            arguments += ["--config", path]
-        if plan.dry_run:
-            arguments.append("--dry-run")
-        try:
-            self.child = os.posix_spawn(program, arguments, os.environ)
-        except OSError as error:
-            guard.note("reload_failed", (("reason", f"{program}: {error.strerror}"),), "error")
-            os.close(self._output)
-
-    def finish(self, status: int, guard: Guard) -> Plan | None:
-        """The new plan, or None after recording why there is none."""
-        self.child = 0
-        data = os.pread(self._output, PLAN_BYTES_MAX, 0)
-        os.close(self._output)
-        code = os.waitstatus_to_exitcode(status)
-        if code != 0:
-            reason = data.decode("utf-8", "replace").strip() or f"the planner ended with {code}"
-            guard.note("reload_failed", (("reason", reason[:1500]),), "error")
-            return None
-        try:
-            plan = load_plan(data)
-        except LmkdError as error:
-            guard.note("reload_failed", (("reason", str(error)),), "error")
-            return None
-        self.restarts_helper = True
-        guard.note("reload", (("rules", len(plan.rules)), ("files", plan.config_paths)))
-        return plan
+def await_child(pid: int, limit_ms: float) -> None:
+    """Wait for a child to end, and kill it when it takes longer."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except (OSError, AttributeError):  # no pidfd here: nothing can be waited for with a limit
+        os.kill(pid, _signal.SIGKILL)
+    else:
+        watch = select.poll()
+        watch.register(descriptor, select.POLLIN)
+        if not watch.poll(limit_ms):
+            os.kill(pid, _signal.SIGKILL)
+        os.close(descriptor)
+    os.waitpid(pid, 0)
 
 
-def main(plan_descriptor: int) -> None:
-    """Become the guard by the plan in this descriptor; leaves through SystemExit."""
-    data = os.pread(plan_descriptor, PLAN_BYTES_MAX, 0)
-    os.close(plan_descriptor)
-    sys.exit(Resident(load_plan(data)).run())
-
-
-def _degraded(feature: str, cost: str):  # type: ignore[no-untyped-def]
-    from lmkd.model import Note
-
+def _degraded(feature: str, cost: str) -> Note:
     return Note("degraded", (("feature", feature), ("cost", cost)), "warning")
 
 
-def _write(path: str, data: bytes) -> None:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    except OSError:
-        return
-    try:
-        os.write(descriptor, data)
-    except OSError:
-        return
-    finally:
-        os.close(descriptor)
+def _without_meter(plan: Plan) -> Plan:
+    return replace(plan, settings=replace(plan.settings, fault_meter=False))
 
 
 def _ignore(number: int, frame: object) -> None:

@@ -1,0 +1,77 @@
+"""Owns the boards that a test session needs: each is run once, a few at a time, and its result kept for all tests."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from .image import Base, ensure_base
+from .packages import BoardError
+from .scenario import Result, Scenario, run_scenario
+from .scenarios import by_name
+from .trials import trial
+
+JOBS_DEFAULT = 2
+JOBS_VARIABLE = "LMKD_BOARD_JOBS"
+
+
+def find(name: str) -> Scenario:
+    """The scenario or trial of that name."""
+    scenario = by_name(name) or trial(name)
+    if scenario is None:
+        raise BoardError(f"no scenario named {name}; see: python -m tests.board list")
+    return scenario
+
+
+def jobs() -> int:
+    """How many boards run side by side: as many as the machine has processors, two at most unless told."""
+    told = os.environ.get(JOBS_VARIABLE, "")
+    return max(1, int(told)) if told.isdigit() else min(JOBS_DEFAULT, os.cpu_count() or 1)
+
+
+class Boards:
+    """Starts the boards that are wanted, longest first, when the first result is asked for."""
+
+    def __init__(self, wanted: Iterable[str], say: Callable[[str], None]) -> None:
+        self._wanted = sorted({find(name).name for name in wanted}, key=_length, reverse=True)
+        self._say = say
+        self._runs: dict[str, Future[Result]] = {}
+        self._pool: ThreadPoolExecutor | None = None
+        self._begun_s = time.monotonic()
+
+    def result(self, name: str) -> Result:
+        """The result of that board; waits for it. Raises what its run raised."""
+        if self._pool is None:
+            self._start()
+        return self._runs[name].result()
+
+    def results(self) -> tuple[Result, ...]:
+        """The results of all boards of this session."""
+        return tuple(self.result(name) for name in self._wanted)
+
+    def close(self) -> None:
+        """Wait for the boards that run; those that did not start yet never will."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def _start(self) -> None:
+        base = ensure_base(self._say)
+        self._say(f"{len(self._wanted)} boards, {jobs()} at a time: {', '.join(self._wanted)}")
+        self._pool = ThreadPoolExecutor(jobs(), "board")
+        for name in self._wanted:
+            self._runs[name] = self._pool.submit(self._run, name, base)
+
+    def _run(self, name: str, base: Base) -> Result:
+        result = run_scenario(find(name), base, lambda text: None)
+        worst = result.figures.get("gap_worst_ms")
+        gap = f", worst gap {worst:.0f} ms" if isinstance(worst, float) else ""
+        passed = time.monotonic() - self._begun_s
+        self._say(f"[{passed:5.0f} s] {name}: {result.outcome.status}{gap}")
+        return result
+
+
+def _length(name: str) -> int:
+    scenario = find(name)
+    return scenario.seconds + scenario.after_s

@@ -1,0 +1,115 @@
+"""What lmkd promises on a board with no configuration, under the loads that the peers stumble over."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from tests.board.boards import Boards
+from tests.board.records import events, figure, percentile
+from tests.board.scenario import Result
+
+GROWTH = tuple(f"grow-{rate}-{kind}" for rate in (5, 30, 300) for kind in ("comp", "incomp"))
+GAP_GROWTH_MS, GAP_SMALL_MS = 100, 250
+DECIDE_P99_US = 10_000
+BACKGROUND_ADJ = 900
+
+pytestmark = pytest.mark.board
+
+
+def each(names: tuple[str, ...]) -> pytest.MarkDecorator:
+    """One test a board, each marked with the board that it needs."""
+    return pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.runs(name)) for name in names])
+
+
+def deaths(result: Result) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = figure(result, "deaths")
+    return found
+
+
+def kills(result: Result) -> dict[int, dict[str, Any]]:
+    """lmkd's kill records by process id."""
+    return {event["pid"]: event for event in events(result.outcome, "kill")}
+
+
+def out_of_order(result: Result) -> list[str]:
+    """Deaths of applications that were more important than one still alive, runaways apart."""
+    recorded = kills(result)
+    plain = [d for d in deaths(result) if not recorded[d["pid"]]["reason"].startswith("runaway")]
+    wrong = [
+        f"{later['name']} ({later['adj']}) died after {earlier['name']} ({earlier['adj']})"
+        for earlier, later in pairwise(plain)
+        if later["adj"] > earlier["adj"]
+    ]
+    living = figure(result, "background_kept") + figure(result, "small_kept")
+    wrong += [
+        f"{death['name']} ({death['adj']}) died, {living} background applications live"
+        for death in plain
+        if death["adj"] < BACKGROUND_ADJ and living
+    ]
+    return wrong
+
+
+@each((*GROWTH, "small-150", "tmpfs-280"))
+def test_the_kernel_never_kills_and_the_foreground_lives(result: Result, name: str) -> None:
+    assert figure(result, "oom_kill_delta") == 0
+    assert figure(result, "oom_kill") == 0
+    assert figure(result, "foreground_alive") is True
+    assert figure(result, "manager_alive") is True
+    assert figure(result, "setup_complete") is True
+
+
+@each(GROWTH)
+def test_an_application_that_grows_without_end_stalls_nobody(result: Result, name: str) -> None:
+    assert figure(result, "beats") > 0
+    assert figure(result, "gap_worst_ms") < GAP_GROWTH_MS, figure(result, "gaps_worst")
+
+
+@each((*GROWTH, "small-150"))
+def test_what_grows_without_end_is_ended(result: Result, name: str) -> None:
+    assert figure(result, "grow_died") is True
+    assert figure(result, "grow_peak_mb") > 30
+
+
+@each((*GROWTH, "small-150", "tmpfs-280"))
+def test_every_death_is_recorded_with_its_reason_and_its_receipt(result: Result, name: str) -> None:
+    recorded = kills(result)
+    assert {death["pid"] for death in deaths(result)} <= set(recorded)
+    assert all(event["reason"] and event["trigger" if "trigger" in event else "cause"] for event in recorded.values())
+    assert len(events(result.outcome, "receipt")) >= (1 if recorded else 0)
+
+
+@each((*GROWTH, "small-150"))
+def test_the_least_important_die_first(result: Result, name: str) -> None:
+    assert out_of_order(result) == []
+
+
+@pytest.mark.runs("small-150")
+def test_many_small_processes_do_not_stall_the_foreground(result: Result) -> None:
+    assert figure(result, "small_total") == 150
+    assert figure(result, "gap_worst_ms") < GAP_SMALL_MS, figure(result, "gaps_worst")
+
+
+@pytest.mark.runs("tmpfs-280")
+def test_nobody_dies_for_memory_that_a_tmpfs_file_holds(result: Result) -> None:
+    assert figure(result, "tmpfs_written_mb") > 100
+    assert len(deaths(result)) <= 1, deaths(result)
+    assert figure(result, "background_kept") >= 7
+
+
+@pytest.mark.runs("tmpfs-280")
+def test_the_record_says_who_holds_memory_that_no_death_returns(result: Result) -> None:
+    told = events(result.outcome, "futile")
+    assert told, [event["event"] for event in events(result.outcome)]
+    assert told[0]["mount"] == "/tmp/big"
+    assert "tmpfsw" in str(told[0]["holders"])
+
+
+@pytest.mark.runs(*GROWTH)
+def test_a_kill_is_decided_within_ten_milliseconds(boards: Boards) -> None:
+    kill_records = [event for run in boards.results() for event in events(run.outcome, "kill")]
+    times = [event["decide_us"] for event in kill_records if not event["dry_run"]]
+    assert len(times) >= len(GROWTH)
+    assert percentile(times, 99) <= DECIDE_P99_US, sorted(times)[-5:]

@@ -1,0 +1,93 @@
+"""Owns the runs that only tests make: its life, a configuration's order, a dry run, a wake-up's cost."""
+
+from __future__ import annotations
+
+from .scenario import Scenario
+from .scenarios import HEARTBEAT
+
+IDLE_WINDOW_S, IDLE_WINDOWS = 20, 3
+WAKE_COUNTS = (50, 500, 2000)
+WAKE_WINDOW_S = 15
+
+# Rules by comm and by command line. The camera is declared foreground, so what it needs comes from the others; a
+# priority of its own for each class shows in the records.
+PRIORITIES = """\
+stall_budget: 33ms
+apps:
+  - name: camera
+    match: {comm: camera}
+    priority: foreground
+  - name: ui
+    match: {comm: heartbeat}
+    priority: foreground
+  - name: alarm
+    match: {comm: "alarm-*"}
+    protect: true
+  - name: player
+    match: {cmdline: "re:^load-app player-[0-9]+$"}
+    priority: service
+  - name: gallery
+    match: {cmdline: "load-app gallery*"}
+    priority: cached
+  - name: stubborn
+    match: {comm: "stubborn-*"}
+    priority: cached
+    grace: 300ms
+"""
+
+_APPS = "size=12M,compress=1,adj=0"
+IN_ORDER = (
+    HEARTBEAT,
+    f"--background name=player,n=3,{_APPS}",
+    f"--background name=gallery,n=4,{_APPS}",
+    f"--background name=alarm,n=1,{_APPS}",
+    "--grow name=camera,rate=20M,limit=130M,compress=1,adj=0,delay=2",
+)
+# Slow enough that the forecast leaves time for a grace.
+DEAF = (
+    HEARTBEAT,
+    f"--background name=stubborn,n=6,ignore_term=1,{_APPS}",
+    "--grow name=camera,rate=4M,limit=150M,compress=1,adj=0,delay=1",
+)
+
+TRIALS: tuple[Scenario, ...] = (
+    Scenario(
+        "life", "idle for a minute, then killed, started again, reloaded, stopped",
+        seconds=15,
+        extra=("board_settings before",),
+        after=(
+            "sleep 3",
+            f"idle_costs {IDLE_WINDOW_S} {IDLE_WINDOWS}",
+            ". /lmkd/guest/life.sh",
+        ),
+        after_s=IDLE_WINDOW_S * IDLE_WINDOWS + 60,
+        kinds=("idle", "life", "settings", "lmkd_event"),
+    ),
+    Scenario(
+        "priorities", "rules by comm and command line; then applications that ignore SIGTERM",
+        load=IN_ORDER, seconds=15, config=PRIORITIES,
+        after=("run_load --seconds 50 --seed 1 " + " ".join(DEAF), "lmkd_events"),
+        after_s=60,
+        kinds=("lmkd_event",),
+    ),
+    Scenario(
+        "dry-run", "decides everything, touches nothing",
+        load=(HEARTBEAT, "--background n=8,size=12M,adj=900,compress=1",
+              "--grow rate=10M,limit=76M,compress=1,adj=200,delay=2"),
+        seconds=20, options=("--dry-run",),
+        extra=("board_settings before",), after=("board_settings after",),
+        kinds=("lmkd_event", "settings"),
+    ),
+    Scenario(
+        "wakecost", "a wake-up that decides nothing, beside more and more processes",
+        seconds=10, mem_mb=512,
+        after=(*(f"wake_cost {count} {WAKE_WINDOW_S}" for count in WAKE_COUNTS), "lmkd_events"),
+        after_s=240,
+        kinds=("wakecost", "lmkd_event"),
+    ),
+)  # fmt: skip
+
+
+def trial(name: str) -> Scenario | None:
+    """The trial of that name."""
+    return next((scenario for scenario in TRIALS if scenario.name == name), None)

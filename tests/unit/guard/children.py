@@ -1,0 +1,27 @@
+"""Real processes that a test starts and ends by their own ids."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+SLEEP = "import signal, time; print('ready', flush=True); time.sleep(60)"
+DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
+
+
+@contextlib.contextmanager
+def child(script: str = SLEEP) -> Iterator[subprocess.Popen[bytes]]:
+    """A Python process that sleeps, ended at the latest when the block is left."""
+    process = subprocess.Popen([sys.executable, "-I", "-S", "-c", script], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        process.stdout.readline()
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        process.stdout.close()

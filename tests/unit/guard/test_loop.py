@@ -1,0 +1,197 @@
+"""Observation and the loop over a fake /proc, with a port that only keeps what it is asked to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmkd.errors import KernelInterfaceError
+from lmkd.guard.act import Handle
+from lmkd.guard.exchange import Exchange
+from lmkd.guard.loop import Guard
+from lmkd.guard.observe import Observer
+from lmkd.guard.record import Recorder
+from lmkd.guard.rehearse import rehearse
+from lmkd.model import Victim
+from lmkd.plan import Plan
+from tests.unit.guard.test_exchange import close
+from tests.unit.kernel.test_meminfo import BOARD
+from tests.unit.plans import FakeProc, make_candidate, make_plan
+
+
+class FakePort:
+    """Victims that die when the test writes to their pipe."""
+
+    def __init__(self, refusal: str = "", gone: bool = False) -> None:
+        self.refusal, self.gone = refusal, gone
+        self.signals: list[tuple[int, str]] = []
+        self.deaths: dict[int, int] = {}
+        self.open_handles = 0
+
+    def open(self, victim: Victim) -> Handle | None:
+        if self.gone:
+            return None
+        reader, self.deaths[victim.pid] = os.pipe()
+        self.open_handles += 1
+        return Handle(victim.pid, victim.start_ticks, reader)
+
+    def signal(self, handle: Handle, signal: str) -> str:
+        self.signals.append((handle.pid, signal))
+        return self.refusal
+
+    def release(self, handle: Handle) -> str:
+        return "released"
+
+    def alive(self, handle: Handle) -> bool:
+        return True
+
+    def close(self, handle: Handle) -> None:
+        os.close(handle.descriptor)
+        os.close(self.deaths.pop(handle.pid))
+        self.open_handles -= 1
+
+
+class Bench:
+    """A guard over a fake board."""
+
+    def __init__(self, base: Path, port: FakePort, **changes: Any) -> None:
+        self.proc = FakeProc(base)
+        self.memory(90000)
+        (self.proc.root / "vmstat").write_bytes(b"nr 1\nworkingset_refault_anon 3\nworkingset_refault_file 4\n")
+        (self.proc.root / "pressure").mkdir()
+        (self.proc.root / "pressure" / "memory").write_bytes(b"some avg10=0 total=1\nfull avg10=0 total=2\n")
+        self.plan: Plan = make_plan(base, **changes)
+        self.port = port
+        self.exchange = Exchange()
+        self.guard = Guard(
+            self.plan, Observer(self.plan, None), port, Recorder(self.exchange), self.exchange, None
+        )
+
+    def memory(self, free_kib: int, file_kib: int = 71300) -> None:
+        data = BOARD.replace(b"91540", b"%d" % (free_kib + 14336)).replace(b"71300", b"%d" % file_kib)
+        path = self.proc.root / "meminfo"
+        path.write_bytes(data.replace(b"118044", b"0").replace(b"117788", b"0").replace(b"13756", b"0"))
+
+    def turn(self) -> list[str]:
+        self.guard.show()
+        return self.guard.turn()
+
+    def records(self, event: str) -> list[dict[str, Any]]:
+        records = [json.loads(line) for line in self.exchange.records_since(0)[0]]
+        return [record for record in records if record["event"] == event]
+
+
+@pytest.fixture
+def benches(tmp_path: Path) -> Iterator[Any]:
+    made: list[Bench] = []
+
+    def make(port: FakePort | None = None, **changes: Any) -> Bench:
+        made.append(Bench(tmp_path, port or FakePort(), **changes))
+        return made[-1]
+
+    yield make
+    for bench in made:
+        close(bench.exchange)
+
+
+def test_a_sample_says_what_the_kernel_says(benches: Any) -> None:
+    bench = benches()
+    sample = Observer(bench.plan, None).sample("timer", calm=False)
+    assert (sample.free_kib, sample.some_us, sample.full_us) == (90000, 1, 2)
+    assert (sample.refault_anon, sample.refault_file) == (3, 4)
+    assert (sample.store, sample.grower_pid, sample.gone) == (None, None, ())
+
+
+def test_what_the_kernel_does_not_tell_is_none_and_never_zero(benches: Any) -> None:
+    bench = benches(zram_stat="/nonexistent/mm_stat")
+    (bench.proc.root / "pressure" / "memory").write_bytes(b"some avg10=0 total=1\n")
+    (bench.proc.root / "vmstat").write_bytes(b"")
+    sample = Observer(bench.plan, None).sample("timer", calm=False)
+    assert (sample.some_us, sample.full_us, sample.refault_anon, sample.store) == (None, None, None, None)
+
+
+@pytest.mark.parametrize("content", [b"", b"MemTotal: 1 kB\n"])
+def test_without_meminfo_there_is_no_sample(benches: Any, content: bytes) -> None:
+    bench = benches()
+    (bench.proc.root / "meminfo").write_bytes(content)
+    with pytest.raises(KernelInterfaceError):
+        Observer(bench.plan, None).sample("timer", calm=True)
+
+
+def test_with_room_to_spare_nobody_dies_and_the_status_says_so(benches: Any) -> None:
+    bench = benches()
+    bench.exchange.publish([make_candidate(10)], 1.0)
+    assert bench.turn() == ["timer"]
+    assert bench.port.signals == []
+    assert json.loads(bench.exchange.read_status())["level"] == "calm"
+
+
+def test_without_memory_and_without_a_table_the_guard_lives(benches: Any) -> None:
+    bench = benches()
+    bench.memory(0, 0)
+    bench.turn()
+    assert [record["reason"] for record in bench.records("refusal")]
+
+
+def test_a_victim_is_signalled_held_and_let_go_when_it_dies(benches: Any) -> None:
+    bench = benches()
+    bench.exchange.publish([make_candidate(10, gain_kib=50000), make_candidate(11, 0)], 1.0)
+    bench.memory(0, 0)
+    bench.turn()
+    assert bench.port.signals == [(10, "SIGKILL")]
+    [record] = bench.records("kill")
+    assert (record["pid"], record["rule"], record["dry_run"]) == (10, "own oom_score_adj", False)
+    assert bench.port.open_handles == 1
+    os.write(bench.port.deaths[10], b"x")
+    bench.memory(60000)
+    assert "death" in bench.turn()
+    assert bench.port.open_handles == 0
+
+
+@pytest.mark.parametrize("port", [FakePort(refusal="SIGKILL to 10: Operation not permitted"), FakePort(gone=True)])
+def test_a_refusal_is_a_record_and_does_not_repeat_without_end(benches: Any, port: FakePort) -> None:
+    bench = benches(port)
+    bench.exchange.publish([make_candidate(10, gain_kib=50000)], 1.0)
+    bench.memory(0, 0)
+    for _ in range(20):
+        bench.turn()
+    assert port.open_handles == 0
+    assert 1 <= len([record for record in bench.records("refusal") if record.get("pid") == 10]) <= 3
+
+
+def test_meminfo_that_fails_is_reported_and_not_too_often(benches: Any) -> None:
+    bench = benches()
+    (bench.proc.root / "meminfo").write_bytes(b"")
+    for _ in range(5):
+        bench.turn()
+    assert [record["feature"] for record in bench.records("degraded")] == ["meminfo"]
+
+
+def test_the_rehearsal_leaves_nothing_behind(benches: Any) -> None:
+    bench = benches(proc="/proc")
+    observer = Observer(bench.plan, None)
+    before = os.listdir("/proc/self/fd")
+    rehearse(bench.plan, bench.exchange, observer)
+    assert os.listdir("/proc/self/fd") == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+    assert bench.exchange.records_since(0) == ([], 0)
+
+
+def test_a_source_that_was_dropped_wakes_nobody(benches: Any) -> None:
+    bench = benches()
+    reader, writer = os.pipe()
+    bench.guard.add_source(reader, "helper", select.EPOLLIN)
+    os.write(writer, b"x")
+    assert bench.turn() == ["helper"]
+    bench.guard.drop_source(reader)
+    bench.guard.drop_source(reader)
+    assert bench.turn() == ["timer"]
+    os.close(reader)
+    os.close(writer)

@@ -1,0 +1,174 @@
+"""The control socket: a real one, served by real children from a real exchange."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lmkd.control.client import ControlClient
+from lmkd.errors import ControlError
+from lmkd.guard.exchange import Exchange
+from lmkd.guard.record import Recorder
+from lmkd.helper.desk import CLIENTS_MAX, Desk
+from lmkd.helper.source import ExchangeSource
+from lmkd.model import Note
+from lmkd.plan import Plan
+from tests.unit.guard.test_exchange import close
+from tests.unit.plans import make_candidate, make_plan, make_rule
+
+
+class Bench:
+    """A desk at a socket below a temporary folder."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.exchange = Exchange()
+        self.refreshed = 0
+        self.desk = Desk(plan, self.exchange, self._refresh)
+
+    def _refresh(self) -> None:
+        self.refreshed += 1
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[ControlClient]:
+        with ControlClient(self.plan.socket, 10_000) as client:
+            self.desk.accept()
+            yield client
+
+    def close(self) -> None:
+        self.desk.close()
+        deadline = time.monotonic() + 10
+        while self.desk._children and time.monotonic() < deadline:
+            self.desk.collect()
+            time.sleep(0.005)
+        close(self.exchange)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(make_plan(tmp_path, proc="/proc", rules=(make_rule("comm", "ui"),)))
+    yield made
+    made.close()
+
+
+def test_the_folder_of_the_socket_is_made_and_anybody_may_connect(bench: Bench) -> None:
+    path = Path(bench.plan.socket)
+    assert path.is_socket() and path.stat().st_mode & 0o777 == 0o666
+    assert os.listdir(path.parent) == ["control"]
+    assert (bench.desk.descriptor >= 0, bench.desk.error) == (True, "")
+
+
+def test_a_client_is_served_by_a_child_from_the_exchange(bench: Bench) -> None:
+    bench.exchange.write_status(b'{"level":"low"}')
+    bench.exchange.publish([make_candidate(10, rule=0), make_candidate(11, -1000)], 1.0)
+    recorder = Recorder(bench.exchange)
+    recorder.write(Note("ready", (("pid", 1),)), 1.0)
+    with bench.client() as client:
+        assert bench.refreshed == 1
+        status = client.status()
+        assert status["level"] == "low" and status["cost"]["helper"]["pid"] == os.getpid()
+        rows = list(client.candidates())
+        assert [(row["order"], row["pid"], row["rule"], row["never"]) for row in rows] == [
+            (1, 10, "lmkd.yaml:7", False),
+            (2, 11, "own oom_score_adj", True),
+        ]
+        assert [event["event"] for event in client.events()] == ["ready"]
+        recorder.write(Note("stop", ()), 2.0)
+        assert [event["event"] for event in client.events(2)] == ["stop"]
+
+
+def test_a_status_that_is_not_there_yet_is_an_answer(bench: Bench) -> None:
+    with bench.client() as client, pytest.raises(ControlError, match="not written a status yet"):
+        client.status()
+
+
+def test_over_the_bound_a_client_is_turned_away_until_one_has_gone(bench: Bench) -> None:
+    bench.exchange.write_status(b"{}")
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(bench.client()) for _ in range(CLIENTS_MAX)]
+        for client in clients:
+            client.status()
+        with bench.client() as late, pytest.raises(ControlError, match=r"ended the connection|broke"):
+            late.status()
+        # Forked from here, each child also holds the clients' ends: closing ours would end none.
+        os.kill(next(iter(bench.desk._children)), signal.SIGTERM)
+        deadline = time.monotonic() + 10
+        while len(bench.desk._children) == CLIENTS_MAX and time.monotonic() < deadline:
+            bench.desk.collect()
+            time.sleep(0.005)
+        with bench.client() as next_one:
+            assert next_one.status()["cost"]
+
+
+def test_nobody_waiting_holds_nobody_up(bench: Bench) -> None:
+    bench.desk.accept()
+    assert bench.refreshed == 0
+
+
+def test_the_socket_of_an_earlier_instance_is_replaced(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path)
+    Path(plan.socket).parent.mkdir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stale:
+        stale.bind(plan.socket)
+    (tmp_path / "run" / f"control.{os.getpid()}").touch()
+    bench = Bench(plan)
+    bench.exchange.write_status(b"{}")
+    with bench.client() as client:
+        client.status()
+    bench.close()
+    assert os.listdir(tmp_path / "run") == []
+
+
+def test_the_socket_of_the_next_instance_is_left_alone(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path)
+    old, new = Bench(plan), Bench(plan)
+    old.close()
+    assert Path(plan.socket).is_socket()
+    new.close()
+    assert not Path(plan.socket).exists()
+
+
+@pytest.mark.parametrize("path", ["/proc/nowhere/control", "control", "/" + "x" * 120])
+def test_where_no_socket_can_be_made_the_desk_says_why(tmp_path: Path, path: str) -> None:
+    before = os.listdir("/proc/self/fd")
+    exchange = Exchange()
+    desk = Desk(make_plan(tmp_path, socket=path), exchange, lambda: None)
+    assert desk.descriptor == -1 and desk.error.startswith(path)
+    desk.close()
+    close(exchange)
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_folder_in_the_sockets_place_leaves_nothing_behind(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path)
+    Path(plan.socket).mkdir(parents=True)
+    (Path(plan.socket) / "file").touch()
+    bench = Bench(plan)
+    assert bench.desk.descriptor == -1
+    assert os.listdir(tmp_path / "run") == ["control"]
+    bench.close()
+
+
+def test_a_follower_sees_each_record_once(bench: Bench) -> None:
+    recorder = Recorder(bench.exchange)
+    source = ExchangeSource(bench.plan, bench.exchange)
+    seen: list[int] = []
+    following = 0
+    for number in range(300):
+        recorder.write(Note("hook", (("text", "x" * 1000),)), 1.0)
+        if number % 7 == 0:
+            events, following = source.events_since(following)
+            seen += [event["seq"] for event in events]
+    seen += [event["seq"] for event in source.events_since(following)[0]]
+    assert seen == list(range(1, 301))
+    assert source.events_since(10**6) == ([], 10**6)
+    assert [event["seq"] for event in source.events_since(299)[0]] == [299, 300]
+    assert all(json.dumps(row) for row in source.candidates())

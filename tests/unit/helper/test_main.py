@@ -1,0 +1,164 @@
+"""The helper's loop in a real child: it obeys, keeps the table, writes the log, and ends with the guard."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lmkd.guard.exchange import DRAIN_LOG, EXPLAIN, HOOK, REAP, REFRESH, STOP, Exchange
+from lmkd.guard.record import Recorder
+from lmkd.helper.main import Helper
+from lmkd.model import Note
+from lmkd.plan import Plan
+from tests.unit.plans import FakeProc, make_plan, make_rule
+
+
+class Bench:
+    """A helper over a fake /proc, its exchange, and the log it writes."""
+
+    def __init__(self, plan: Plan, log: int) -> None:
+        self.exchange = Exchange()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                self.exchange.become_helper()
+                Helper(plan, self.exchange, os.getppid(), log).run()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        self.posts: list[tuple[str, dict[str, object]]] = []
+
+    def until(self, found: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 20
+        while not found():
+            assert time.monotonic() < deadline, self.posts
+            self.posts += [(event, dict(fields)) for event, fields, _ in self.exchange.posts()]
+            time.sleep(0.005)
+
+    def posted(self, event: str) -> dict[str, object]:
+        self.until(lambda: event in dict(self.posts))
+        return dict(self.posts)[event]
+
+    def ended(self) -> int:
+        descriptor = os.pidfd_open(self.pid)
+        watch = select.poll()
+        watch.register(descriptor, select.POLLIN)
+        if not watch.poll(20_000):
+            os.kill(self.pid, signal.SIGKILL)
+        os.close(descriptor)
+        pid, self.pid = self.pid, 0
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def close(self) -> None:
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            self.ended()
+        for descriptor in (self.exchange.reader, self.exchange.post_reader, self.exchange.post_writer):
+            os.close(descriptor)
+        if self.exchange.writer >= 0:
+            os.close(self.exchange.writer)
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> FakeProc:
+    proc = FakeProc(tmp_path)
+    (proc.root / "self").mkdir()
+    (proc.root / "self" / "mounts").write_text("tmpfs /dev/shm tmpfs rw 0 0\n")
+    proc.add(10, comm=b"app")
+    return proc
+
+
+@pytest.fixture
+def plan(tmp_path: Path, proc: FakeProc) -> Plan:
+    hook = tmp_path / "hook"
+    hook.write_text("#!/bin/sh\nexit 3\n")
+    hook.chmod(0o755)
+    return make_plan(tmp_path, rules=(make_rule("comm", "app", on_kill=str(hook)), make_rule("comm", "b")))
+
+
+@pytest.fixture
+def bench(tmp_path: Path, plan: Plan) -> Iterator[Bench]:
+    log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC)
+    made = Bench(plan, log)
+    os.close(log)
+    yield made
+    made.close()
+
+
+def test_it_says_when_it_is_ready_and_there_is_a_table(bench: Bench) -> None:
+    assert bench.posted("helper_started")["pid"] == bench.pid
+    assert [row.pid for row in (bench.exchange.table().row(0),)] == [10]
+
+
+def test_it_measures_again_when_asked(bench: Bench, proc: FakeProc) -> None:
+    bench.posted("helper_started")
+    proc.add(10, comm=b"app", anon_kib=99999)
+    bench.exchange.ask(REFRESH)
+    bench.until(lambda: bench.exchange.table().row(0).resident_kib == 99999)
+
+
+def test_it_writes_the_records_to_the_log_once(bench: Bench, tmp_path: Path) -> None:
+    bench.posted("helper_started")
+    recorder = Recorder(bench.exchange)
+    for number in range(3):
+        recorder.write(Note("ready", (("number", number),)), 1.0)
+        bench.exchange.ask(DRAIN_LOG)
+    bench.until(lambda: (tmp_path / "log").read_bytes().count(b"\n") == 3)
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert all(line.startswith('lmkd: {"event":"ready"') for line in lines)
+    bench.exchange.ask(STOP)
+    assert bench.ended() == 0
+    assert (tmp_path / "log").read_bytes().count(b"\n") == 3
+
+
+def test_it_reports_what_came_of_reaping_explaining_and_hooks(bench: Bench) -> None:
+    bench.exchange.ask(REAP, 2**22 + 5)
+    assert bench.posted("reap") == {"pid": 2**22 + 5, "outcome": "gone"}
+    bench.exchange.ask(EXPLAIN, 1000)
+    assert bench.posted("futile")["mount"] == "/dev/shm"
+    bench.exchange.ask(HOOK, 10, 99)
+    bench.exchange.ask(HOOK, 10, 1)
+    bench.exchange.ask(HOOK, 10, 0)
+    assert bench.posted("hook")["outcome"] == "ended with 3"
+
+
+def test_it_ends_when_told(bench: Bench, plan: Plan) -> None:
+    bench.posted("helper_started")
+    assert Path(plan.socket).is_socket()
+    bench.exchange.ask(STOP)
+    assert bench.ended() == 0
+    assert not Path(plan.socket).exists()
+
+
+def test_it_ends_when_the_guard_has_died_and_obeys_what_was_asked_before(bench: Bench) -> None:
+    bench.posted("helper_started")
+    bench.exchange.ask(REAP, 2**22 + 5)
+    os.close(bench.exchange.writer)
+    bench.exchange.writer = -1
+    assert bench.ended() == 0
+    assert bench.posted("reap")["outcome"] == "gone"
+
+
+def test_a_log_that_nobody_reads_does_not_hold_it_up(plan: Plan) -> None:
+    reader, writer = os.pipe()
+    bench = Bench(plan, writer)
+    os.close(writer)
+    try:
+        bench.posted("helper_started")
+        recorder = Recorder(bench.exchange)
+        for number in range(60):
+            recorder.write(Note("ready", (("number", number), ("text", "x" * 2000)), "info"), 1.0)
+            bench.exchange.ask(DRAIN_LOG)
+            if number % 10 == 0:
+                time.sleep(0.02)
+        bench.exchange.ask(REAP, 2**22 + 5)
+        assert bench.posted("reap")["outcome"] == "gone"
+    finally:
+        os.close(reader)
+        bench.close()

@@ -1,0 +1,79 @@
+"""The forecast: a burst counts at once, a drain is not forgotten in a pause, a restated headroom is no consumption."""
+
+from __future__ import annotations
+
+import pytest
+
+from lmkd.policy.forecast import NEVER_MS, POINTS_MAX, SLOW_MS, Forecast, exhaustion_ms, observe, restart
+
+
+def seen(*points: tuple[float, int]) -> Forecast:
+    """A forecast of these (ms, KiB)."""
+    forecast = Forecast()
+    for t_ms, kib in points:
+        forecast = observe(forecast, t_ms, kib)
+    return forecast
+
+
+def test_one_point_tells_no_rate() -> None:
+    assert seen((0, 100)).rate_kib_s == 0
+
+
+def test_consumption_is_the_fall_of_the_headroom_in_kib_a_second() -> None:
+    assert seen((0, 9000), (50, 8000)).rate_kib_s == pytest.approx(20_000)
+
+
+def test_a_rise_is_no_consumption() -> None:
+    rising = seen((0, 1000), (50, 9000))
+    assert (rising.rate_kib_s, rising.steady_kib_s) == (0, 0)
+
+
+@pytest.mark.parametrize("apart", [0.0, 2.9])
+def test_points_too_close_in_time_tell_no_rate(apart: float) -> None:
+    assert seen((0, 9000), (apart, 0)).rate_kib_s == 0
+
+
+def test_a_burst_counts_at_once_but_is_not_steady() -> None:
+    burst = seen((0, 90_000), (500, 90_000), (1000, 90_000), (1050, 80_000))
+    assert burst.rate_kib_s == pytest.approx(200_000)
+    assert burst.steady_kib_s == pytest.approx(10_000 / 1.05)
+
+
+def test_a_steady_drain_is_not_forgotten_in_a_pause() -> None:
+    paused = seen((0, 90_000), (500, 80_000), (1000, 70_000), (1050, 70_000), (1090, 70_000))
+    assert paused.fast_kib_s == pytest.approx(10_000 / 0.59 if paused.fast_kib_s else 0.0)
+    assert paused.rate_kib_s >= 20_000 / 1.09 - 1
+
+
+def test_after_a_long_rest_the_last_point_before_it_still_counts() -> None:
+    assert seen((0, 90_000), (10_000, 80_000)).rate_kib_s == pytest.approx(1000)
+
+
+def test_what_is_older_than_the_slow_window_is_forgotten() -> None:
+    forecast = seen((0, 900_000), (1000, 10_000), (1000 + SLOW_MS, 10_000))
+    assert forecast.rate_kib_s == 0
+
+
+def test_no_more_points_are_kept_than_the_bound() -> None:
+    assert len(seen(*((float(at), at) for at in range(100))).points) == POINTS_MAX
+
+
+def test_a_restated_headroom_is_no_consumption() -> None:
+    forecast = observe(seen((0, 50_000), (50, 50_000)), 100, 30_000, -20_000)
+    assert forecast.rate_kib_s == 0
+
+
+def test_a_headroom_restated_after_a_long_rest_is_no_consumption() -> None:
+    assert observe(seen((0, 50_000)), 10_000, 30_000, -20_000).rate_kib_s == 0
+
+
+def test_a_restart_forgets_the_slope() -> None:
+    assert restart(100, 5000) == Forecast(((100, 5000),))
+
+
+@pytest.mark.parametrize(
+    ("rate", "room", "ms"),
+    [(1000, 500, 500), (1000, 0, 0), (1000, -5, 0), (0, 5, NEVER_MS), (0, 0, 0), (0.001, 10**9, NEVER_MS)],
+)
+def test_exhaustion_is_room_over_rate(rate: float, room: float, ms: float) -> None:
+    assert exhaustion_ms(rate, room) == ms

@@ -1,0 +1,109 @@
+"""Who grows: two looks at a suspect's size tell growth from refaults; one is enough for the obvious."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lmkd.model import Sample
+from lmkd.policy.growth import (
+    APART_MIN_MS,
+    FORGET_AFTER_MS,
+    REST_MS,
+    SHARE_SURE,
+    SHMEM_WINDOW_MS,
+    SURE_RAM_PCT,
+    ShmemWatch,
+    Watch,
+    watch,
+    watch_shmem,
+)
+from tests.unit.policy.builders import RAM_KIB, SETTINGS, growing, make_sample
+
+BIG_KIB = RAM_KIB * SURE_RAM_PCT // 100 + 1
+
+
+def look(t_ms: float, size_kib: int, pid: int = 7, **changes: Any) -> Sample:
+    """A sample that names a suspect of this size."""
+    return growing(t_ms, 50_000, pid, size_kib, **changes)
+
+
+def watched(*samples: Sample, ratio: float = 2.0) -> Watch:
+    """The watch after these."""
+    state = Watch()
+    for sample in samples:
+        state = watch(state, sample, SETTINGS, ratio)
+    return state
+
+
+def grower_rate(state: Watch) -> float | None:
+    """The confirmed growth, None when nobody grows."""
+    return None if state.grower is None else state.grower.rate_kib_s
+
+
+def test_one_look_at_a_small_process_tells_nothing() -> None:
+    assert watched(look(0, 5000)).grower is None
+
+
+def test_two_looks_tell_how_fast_it_grows() -> None:
+    assert grower_rate(watched(look(0, 5000), look(50, 6000))) == pytest.approx(20_000)
+
+
+def test_what_only_refaults_has_the_same_size_and_does_not_grow() -> None:
+    moved = look(50, 2000, grower_swapped_kib=3000)
+    assert watched(look(0, 5000), moved).grower is None
+
+
+def test_two_looks_too_close_wait_for_a_third() -> None:
+    early = watched(look(0, 5000), look(APART_MIN_MS - 1, 6000))
+    assert early.grower is None
+    assert grower_rate(watch(early, look(100, 7000), SETTINGS, 2.0)) == pytest.approx(20_000)
+
+
+def test_the_grower_returns_what_is_resident_and_its_share_of_the_store() -> None:
+    state = watched(look(0, 5000), look(50, 6000, grower_swapped_kib=3000), ratio=3.0)
+    assert state.grower is not None
+    assert (state.grower.size_kib, state.grower.gain_kib) == (9000, 7000)
+
+
+@pytest.mark.parametrize(
+    ("size", "share", "sure"), [(BIG_KIB, SHARE_SURE, True), (BIG_KIB - 2000, 1.0, False), (BIG_KIB, 0.7, False)]
+)
+def test_one_look_is_enough_for_who_holds_much_and_takes_nearly_all_faults(size: int, share: float, sure: bool) -> None:
+    state = watched(look(0, size, grower_share=share, grower_kib_s=10_000.0))
+    assert grower_rate(state) == (10_000.0 * share if sure else None)
+
+
+def test_a_new_suspect_does_not_clear_the_old_one() -> None:
+    state = watched(look(0, 5000), look(50, 6000), look(60, 900, pid=8))
+    assert state.grower is not None and (state.grower.pid, state.pid) == (7, 8)
+
+
+def test_a_grower_that_rests_between_bursts_is_kept_and_one_that_rests_longer_is_not() -> None:
+    grown = watched(look(0, 5000), look(50, 6000))
+    assert watch(grown, look(50 + REST_MS, 6000), SETTINGS, 2.0).grower == grown.grower
+    assert watch(grown, look(51 + REST_MS, 6000), SETTINGS, 2.0).grower is None
+
+
+def test_a_grower_that_is_not_seen_again_is_forgotten() -> None:
+    grown = watched(look(0, 5000), look(50, 6000))
+    assert watch(grown, make_sample(50 + FORGET_AFTER_MS), SETTINGS, 2.0).grower == grown.grower
+    assert watch(grown, make_sample(51 + FORGET_AFTER_MS), SETTINGS, 2.0).grower is None
+
+
+def test_a_grower_that_died_is_forgotten() -> None:
+    assert watch(watched(look(0, 5000), look(50, 6000)), make_sample(60, gone=(7,)), SETTINGS, 2.0).grower is None
+
+
+@pytest.mark.parametrize("field", ["grower_pid", "grower_resident_kib", "grower_swapped_kib"])
+def test_a_size_that_cannot_be_read_changes_nothing(field: str) -> None:
+    first = watched(look(0, 5000))
+    assert watch(first, look(50, 9000, **{field: None}), SETTINGS, 2.0) == first
+
+
+def test_shared_memory_is_measured_over_a_window() -> None:
+    first = watch_shmem(ShmemWatch(), make_sample(0, shmem_kib=1000))
+    assert first == ShmemWatch(0, 1000, 0.0)
+    assert watch_shmem(first, make_sample(SHMEM_WINDOW_MS - 1, shmem_kib=9000)) == first
+    assert watch_shmem(first, make_sample(200, shmem_kib=3000)).rate_kib_s == pytest.approx(10_000)

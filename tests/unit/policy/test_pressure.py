@@ -1,0 +1,144 @@
+"""Pressure: one level for all, and a reason to kill only when the forecast or a stall in scarcity gives it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lmkd.model import Sample
+from lmkd.policy.forecast import Forecast
+from lmkd.policy.headroom import Headroom
+from lmkd.policy.pressure import Pressure, Signs, Stall, judge, measure_stall
+from lmkd.values import replace
+from tests.unit.policy.builders import FLOOR_KIB, RAM_KIB, SETTINGS, make_sample
+
+WINDOW_MS = SETTINGS.stall_window_ms
+STALLED = Stall(0.0, 0, 0, 0, 50.0, 40.0, 900.0)
+
+
+def room(total_kib: int, **changes: Any) -> Headroom:
+    """Headroom that is all free memory unless said otherwise."""
+    return replace(Headroom(total_kib, 0, 0, total_kib, 50_000), **changes)
+
+
+def pressure(
+    total_kib: int,
+    rate: float = 0.0,
+    stall: Stall = Stall(),
+    lasts_ms: float | None = None,
+    previous: str = "calm",
+    **changes: Any,
+) -> Pressure:
+    """The judgement of this headroom."""
+    forecast = Forecast((), rate, rate)
+    return judge(SETTINGS, Signs(room(total_kib, **changes), forecast, stall, lasts_ms), previous)
+
+
+def pct(percent: float) -> int:
+    """Headroom of so many percent of RAM above the floor."""
+    return FLOOR_KIB + int(RAM_KIB * percent / 100) + 1
+
+
+@pytest.mark.parametrize(
+    ("total", "level"), [(pct(31), "calm"), (pct(29), "low"), (pct(14), "moderate"), (FLOOR_KIB, "critical")]
+)
+def test_the_level_is_the_headroom_above_the_floor(total: int, level: str) -> None:
+    assert pressure(total).level == level
+
+
+@pytest.mark.parametrize(
+    ("previous", "total", "level"),
+    [("low", 32, "low"), ("low", 34, "calm"), ("moderate", 17, "moderate"), ("moderate", 19, "low")]
+    + [("critical", 17, "moderate"), ("critical", 32, "low"), ("calm", 32, "calm"), ("low", 17, "low")],
+)
+def test_a_level_is_left_later_than_it_is_entered(previous: str, total: int, level: str) -> None:
+    assert pressure(pct(total), previous=previous).level == level
+
+
+def test_nothing_dies_with_room_and_no_consumption() -> None:
+    assert pressure(FLOOR_KIB + 1).reason == ""
+
+
+def test_headroom_at_the_floor_is_a_reason() -> None:
+    assert pressure(FLOOR_KIB).reason == "headroom below its floor"
+
+
+@pytest.mark.parametrize(("rate", "kills"), [(100_000, True), (90_000, False)])
+def test_exhaustion_within_the_horizon_is_a_reason(rate: float, kills: bool) -> None:
+    judged = pressure(FLOOR_KIB + 9900, rate)
+    assert bool(judged.reason) == kills == (judged.exhaustion_ms <= SETTINGS.kill_horizon_ms)
+
+
+@pytest.mark.parametrize(("lasts", "kills"), [(198.0, True), (199.0, False), (None, False)])
+def test_a_store_about_to_fill_is_a_reason_when_nothing_else_is_left(lasts: float | None, kills: bool) -> None:
+    assert bool(pressure(pct(20), lasts_ms=lasts, free_kib=FLOOR_KIB).reason) == kills
+
+
+def test_a_store_about_to_fill_is_no_reason_with_memory_free() -> None:
+    assert pressure(pct(20), lasts_ms=1.0, free_kib=FLOOR_KIB + 1).reason == ""
+    assert pressure(pct(20), lasts_ms=1.0, free_kib=0, cache_kib=FLOOR_KIB + 1).reason == ""
+
+
+def test_a_stall_in_scarcity_is_a_reason() -> None:
+    assert pressure(pct(10), stall=STALLED, free_kib=0).reason.startswith("stall")
+
+
+@pytest.mark.parametrize(
+    ("total", "free", "stall"),
+    [
+        (pct(16), 0, STALLED),
+        (pct(10), 1, STALLED),
+        (pct(10), 0, replace(STALLED, full_pct=6.6)),
+        (pct(10), 0, replace(STALLED, refaults_s=0.0)),
+    ],
+    ids=("room", "free memory", "within the budget", "no refaults"),
+)
+def test_a_stall_is_no_reason_with(total: int, free: int, stall: Stall) -> None:
+    assert pressure(total, stall=stall, free_kib=free).reason == ""
+
+
+def test_the_deficit_covers_half_a_floor_more_and_two_horizons_of_steady_consumption() -> None:
+    assert pressure(0).deficit_kib == FLOOR_KIB + FLOOR_KIB // 2
+    assert pressure(0, 10_000).deficit_kib == FLOOR_KIB + FLOOR_KIB // 2 + 2 * 990
+
+
+def test_the_deficit_leaves_bursts_out() -> None:
+    burst = judge(SETTINGS, Signs(room(0), Forecast((), 300_000.0, 1000.0), Stall(), None), "calm")
+    assert burst.deficit_kib == FLOOR_KIB + FLOOR_KIB // 2 + 2 * 99
+
+
+def test_what_must_die_returns_a_floor_at_least_and_without_a_reason_nothing_must() -> None:
+    assert pressure(pct(10), stall=STALLED, free_kib=0).deficit_kib == FLOOR_KIB
+    assert pressure(pct(10)).deficit_kib == 0
+
+
+def psi(t_ms: float, some_us: int | None, full_us: int | None, refault: int | None = 0) -> Sample:
+    """A sample with these counters."""
+    return make_sample(t_ms, some_us=some_us, full_us=full_us, refault_anon=refault, refault_file=0)
+
+
+def test_a_stall_window_is_closed_when_it_is_full() -> None:
+    opened = measure_stall(Stall(), psi(1000, 0, 0), WINDOW_MS)
+    assert measure_stall(opened, psi(1499, 9, 9), WINDOW_MS) == opened
+    closed = measure_stall(opened, psi(1500, 100_000, 50_000, 10), WINDOW_MS)
+    assert (closed.some_pct, closed.full_pct, closed.refaults_s) == (20.0, 10.0, 20.0)
+    assert (closed.since_ms, closed.some_us, closed.full_us, closed.refaults) == (1500, 100_000, 50_000, 10)
+
+
+def test_a_stall_window_left_open_long_is_thrown_away() -> None:
+    opened = measure_stall(Stall(), psi(0, 0, 0), WINDOW_MS)
+    assert measure_stall(opened, psi(10 * WINDOW_MS + 1, 9**6, 9**6), WINDOW_MS).full_pct == 0
+
+
+@pytest.mark.parametrize("missing", [psi(1500, None, 5), psi(1500, 5, None)])
+def test_without_psi_the_stall_stays_as_it_is(missing: Sample) -> None:
+    assert measure_stall(STALLED, missing, WINDOW_MS) == STALLED
+
+
+@pytest.mark.parametrize(("first", "second"), [(None, 10**9), (10**9, None), (None, None)])
+def test_refaults_unknown_at_one_end_of_the_window_are_no_refaults(first: int | None, second: int | None) -> None:
+    unread = {"refault_file": None}
+    opened = measure_stall(Stall(), replace(psi(0, 0, 0, first), **unread), WINDOW_MS)
+    closed = measure_stall(opened, replace(psi(500, 9, 9, second), **unread), WINDOW_MS)
+    assert closed.refaults_s == 0

@@ -1,0 +1,69 @@
+"""When to look again: every ten seconds when idle, every few milliseconds when the forecast is short."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lmkd.model import Wake
+from lmkd.policy.forecast import Forecast
+from lmkd.policy.headroom import Headroom
+from lmkd.policy.pressure import LEVELS
+from lmkd.policy.wake import AFTER_BLIND_MS, AFTER_MIN_MS, AFTER_SEEN_MS, FAULTS_MAX, FAULTS_MIN, FLIGHT_MS, next_wake
+from lmkd.values import replace
+from tests.unit.policy.builders import FLOOR_KIB, SETTINGS, make_settings
+
+
+def wake(total_kib: int = 200_000, rate: float = 0.0, level: str = "calm", flying: bool = False, **room: Any) -> Wake:
+    """The next look with this headroom, free memory unless said otherwise."""
+    made = replace(Headroom(total_kib, 0, 0, total_kib, 50_000), **room)
+    return next_wake(SETTINGS, level, made, Forecast((), rate, rate), flying)
+
+
+def test_idle_is_one_look_in_ten_seconds() -> None:
+    assert wake().after_ms == 10_000
+
+
+def test_the_idle_interval_can_be_set() -> None:
+    settings = make_settings(idle_interval_ms=3000)
+    assert next_wake(settings, "calm", Headroom(200_000, 0, 0, 200_000), Forecast(), False).after_ms == 3000
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_without_the_fault_meter_the_timer_is_shorter_and_no_faults_are_asked_for(level: str) -> None:
+    blind = next_wake(make_settings(fault_meter=False), level, Headroom(99_000, 0, 0, 99_000), Forecast(), False)
+    assert blind == Wake(AFTER_BLIND_MS[level], 0)
+    assert wake(99_000, level=level).after_ms == AFTER_SEEN_MS[level] >= blind.after_ms
+
+
+def test_the_distance_to_the_next_decision_is_looked_at_four_times() -> None:
+    at_100_mb_s = FLOOR_KIB + 9900 + 40_000
+    assert wake(at_100_mb_s, 100_000.0).after_ms == pytest.approx(100.0)
+
+
+def test_the_wake_never_comes_sooner_than_five_milliseconds() -> None:
+    assert wake(0, 100_000.0, "critical").after_ms == AFTER_MIN_MS
+
+
+def test_a_store_that_alone_takes_the_growth_is_watched_as_fast_as_it_can_fill() -> None:
+    only_store = {"free_kib": 0, "store_left_kib": 4096}
+    assert wake(200_000, 1.0, **only_store).after_ms == pytest.approx(10.0)
+    assert wake(200_000, 0.0, **only_store).after_ms == 10_000
+    assert wake(200_000, 1.0, free_kib=FLOOR_KIB + 1, store_left_kib=4096).after_ms == 10_000
+
+
+def test_a_kill_in_flight_is_looked_at_soon() -> None:
+    assert wake(flying=True).after_ms == FLIGHT_MS
+
+
+@pytest.mark.parametrize(("total", "faults"), [(10**7, FAULTS_MAX), (0, FAULTS_MIN), (-(10**6), FAULTS_MIN)])
+def test_the_fault_period_stays_within_its_bounds(total: int, faults: int) -> None:
+    assert wake(total).faults == faults
+
+
+@pytest.mark.parametrize("total", range(FLOOR_KIB, 200_000, 3777))
+def test_the_fault_period_is_a_power_of_two_below_a_quarter_of_the_distance(total: int) -> None:
+    faults = wake(total).faults
+    assert faults & (faults - 1) == 0
+    assert faults == FAULTS_MIN or faults * 4 * 4 <= total - FLOOR_KIB
