@@ -92,6 +92,8 @@ class Sample:
     """All page faults since the last sample as memory, in KiB/s: what growth cannot exceed."""
     grower_resident_kib: int | None = None
     grower_swapped_kib: int | None = None
+    grower_ratio: float | None = None
+    """At which ratio the store would take its pages, as the helper sampled them."""
     tmpfs_writer: int | None = None
     """The process that the helper found to fill a tmpfs, when asked to explain."""
     gone: tuple[int, ...] = ()

@@ -21,7 +21,7 @@ RECORD_BYTES_MAX = 4000
 STATUS_BYTES = 8192
 STATUS_TOO_LARGE = b'{"truncated":true}'
 _WORDS = struct.Struct("=I")
-_ACTIVE, _WRITER, _LOGGED, _HEAD, _RESERVED, _STATUS_TURN, _STATUS_LENGTH = 0, 8, 16, 24, 32, 40, 44
+_ACTIVE, _WRITER, _LOGGED, _HEAD, _RESERVED, _STATUS_TURN, _STATUS_LENGTH, _RATIO = 0, 8, 16, 24, 32, 40, 44, 48
 _STATUS = 4096
 _RING = _STATUS + STATUS_BYTES
 _TABLES = _RING + RING_BYTES
@@ -37,6 +37,7 @@ PIPE_BYTES = 65536
 _FRAME = struct.Struct("=HH")
 _FRAME_MARK = 0x4C6D
 TRIES = 20
+RATIO_SCALE = 1000
 
 
 class Exchange:
@@ -87,6 +88,10 @@ class Exchange:
     def set_tmpfs_writer(self, pid: int) -> None:
         """Answer to EXPLAIN: the process that fills a tmpfs, 0 when none was found."""
         struct.pack_into("=i", self._view, _WRITER, pid)
+
+    def set_grower_ratio(self, pid: int, ratio: float) -> None:
+        """At which ratio the store would take the pages of a process that grows."""
+        struct.pack_into("=iI", self._view, _RATIO, pid, int(ratio * RATIO_SCALE))
 
     @property
     def log_position(self) -> int:
@@ -165,6 +170,11 @@ class Exchange:
     def tmpfs_writer(self) -> int | None:
         """The helper's answer to EXPLAIN, None as long as it has found nobody."""
         return struct.unpack_from("=i", self._view, _WRITER)[0] or None
+
+    def grower_ratio(self, pid: int | None) -> float | None:
+        """What the helper found for this process; None when it looked at another, or at none."""
+        known, scaled = struct.unpack_from("=iI", self._view, _RATIO)
+        return scaled / RATIO_SCALE if pid is not None and known == pid and scaled else None
 
     def write_record(self, line: bytes) -> None:
         """Append one line (without its newline) to the ring; the oldest ones make room.

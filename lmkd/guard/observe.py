@@ -15,6 +15,8 @@ from lmkd.model import Sample
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lmkd.kernel.fault_meter import FaultMeter
     from lmkd.kernel.process import Sizes
     from lmkd.plan import Plan
@@ -28,10 +30,18 @@ def now_ms() -> float:
     return time.monotonic_ns() / 1e6
 
 
+def _unknown(pid: int | None) -> float | None:
+    return None
+
+
 class Observer:
     """Keeps the kernel files open. ``sample`` raises KernelInterfaceError when /proc/meminfo itself fails."""
 
-    def __init__(self, plan: Plan, meter: FaultMeter | None) -> None:
+    def __init__(
+        self, plan: Plan, meter: FaultMeter | None, ratio_of: Callable[[int | None], float | None] = _unknown
+    ) -> None:
+        """``ratio_of`` tells what the helper sampled of a process."""
+        self._ratio_of = ratio_of
         self._proc = plan.proc
         self._page_kib = plan.page_kib
         self._meter = meter
@@ -78,6 +88,7 @@ class Observer:
             grower_kib_s=faults_kib_s,
             grower_resident_kib=sizes.anon_kib if sizes else None,
             grower_swapped_kib=sizes.swapped_kib if sizes else None,
+            grower_ratio=self._ratio_of(self._suspect or None),
             tmpfs_writer=tmpfs_writer,
             gone=gone,
         )

@@ -13,6 +13,7 @@ from lmkd.helper.groups import end_group, members
 from lmkd.helper.holders import find_holders
 from lmkd.helper.hooks import Hooks
 from lmkd.helper.reap import reap
+from lmkd.helper.sample import sample_ratio
 from lmkd.helper.scout import Scout
 from lmkd.kernel.memlock import forget_clean_pages, lock_memory, own_pages
 from lmkd.kernel.pinned import PinnedFile
@@ -160,6 +161,15 @@ class Helper:
             self._scan_due_ms = _now_ms() + SCAN_EVERY_MS
         self._scout.measure(private=self._nice == NICE_CALM)
         self._exchange.publish(self._scout.candidates(self._store_share()), _now_ms())
+        self._sample_grower()
+
+    def _sample_grower(self) -> None:
+        """Look into the pages of the process that has grown most, before the store has to take them."""
+        pid = self._scout.take_grower()
+        if pid:
+            ratio = sample_ratio(self._plan.proc, pid, self._plan.page_kib * 1024)
+            if ratio is not None:
+                self._exchange.set_grower_ratio(pid, ratio)
 
     def _store_share(self) -> float:
         """What a swapped page occupies: used over stored, by the store's own count."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PRIVATE_MIN_KIB = 2048
 """Below this, how much a forked child shares with its parent is not worth walking its page tables."""
+GROWN_MIN_KIB = 1024
 SHARE_WORTH = 4
 EVENT_BYTES = 65536
 
@@ -87,6 +88,7 @@ class Scout:
         self._entries: dict[int, Entry] = {}
         self._dead: dict[int, Entry] = {}
         self._fresh: set[int] = set()
+        self._grower, self._grown_kib = 0, 0
         self.complete = False
 
     def scan(self) -> None:
@@ -122,6 +124,19 @@ class Scout:
             self._identify(pid, again=True)
         self._fresh.clear()
 
+    def _watch_growth(self, pid: int, entry: Entry, sizes: Sizes) -> None:
+        if entry.sizes is not None:
+            grown = sizes.anon_kib + sizes.swapped_kib - entry.sizes.anon_kib - entry.sizes.swapped_kib
+            if grown > self._grown_kib:
+                self._grower, self._grown_kib = pid, grown
+
+    def take_grower(self) -> int:
+        """The process that grew most since this was asked, by ``GROWN_MIN_KIB`` at least; 0 for none."""
+        pid = self._grower if self._grown_kib >= GROWN_MIN_KIB else 0
+        if pid:
+            self._grower, self._grown_kib = 0, 0
+        return pid
+
     def _bury(self, pid: int) -> None:
         """A victim's death may be known before the order to end its group is read."""
         entry = self._entries.pop(pid, None)
@@ -136,6 +151,7 @@ class Scout:
             if sizes is None:
                 del self._entries[pid]
                 continue
+            self._watch_growth(pid, entry, sizes)
             entry.sizes = sizes
             entry.name = sizes.name
             if entry.own_adj:

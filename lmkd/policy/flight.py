@@ -45,6 +45,9 @@ class Flight:
     reaped_here: bool = False
     counted_kib: int = 0
     """What had come back when the deadline was last put off."""
+    seen_ms: float = -1.0
+    drained_kib: float = 0.0
+    """What others consumed until ``seen_ms``, each stretch at the rate of its time: a late burst is not the past."""
 
 
 @value
@@ -67,10 +70,11 @@ def advance(
 ) -> tuple[Flight, Landing | None, tuple[Action, ...]]:
     """The flight after this sample, its end if it has ended, and what must be done about it meanwhile."""
     elapsed = sample.t_ms - flight.started_ms
-    drained = rate_kib_s * elapsed / 1000
+    since_ms = flight.seen_ms if flight.seen_ms >= 0 else flight.started_ms
+    drained = flight.drained_kib + rate_kib_s * (sample.t_ms - since_ms) / 1000
     returned = max(flight.returned_kib, int(free_for_receipt_kib(sample) - flight.before_kib + drained))
     gone = flight.gone + tuple(pid for pid in sample.gone if pid not in flight.gone)
-    flight = replace(flight, returned_kib=returned, gone=gone)
+    flight = replace(flight, returned_kib=returned, gone=gone, seen_ms=sample.t_ms, drained_kib=drained)
     alive = tuple(victim for victim in flight.victims if victim.pid not in gone)
     if not alive:
         gone_ms = flight.gone_ms if flight.gone_ms >= 0 else sample.t_ms

@@ -43,23 +43,33 @@ class StoreRatio:
     fills_kib_s: float = 0.0
 
 
-def headroom(sample: Sample, settings: Settings, ratio: float) -> Headroom:
+def headroom(sample: Sample, settings: Settings, ratio: float, grower_ratio: float | None = None) -> Headroom:
     """Free above the watermarks, clean cache above the floor, and what the store gives back net of its own RAM.
 
     Storing ``m`` KiB frees ``m`` and takes ``m / ratio``, so it gains ``m * (1 - 1 / ratio)``. SwapFree alone tells
-    nothing: a zram at its mem_limit fails writes while SwapFree looks healthy.
+    nothing: a zram at its mem_limit fails writes while SwapFree looks healthy. The pages of a process that grows are
+    reckoned at their own ratio when that is known and lower: they will be most of what is stored.
     """
     free = sample.free_kib - settings.watermark_low_kib
     # Shmem is counted in the kernel's "file" LRUs nowhere in these figures: the lists used here are per type.
     cache = max(0, sample.file_kib - sample.dirty_kib - settings.file_floor_kib)
-    storable = (sample.anon_kib + sample.shmem_kib) * SWAPPABLE_PCT // 100
-    room = min(storable, sample.swap_free_kib)
-    left = room
+    left = sample.swap_free_kib
     if sample.store is not None and sample.store.limit_kib > 0:
         left = max(0, sample.store.limit_kib - sample.store.used_kib)
-        room = min(room, int(left * ratio))
-    store = int(room * (1 - 1 / ratio)) if ratio > 1 else 0
-    return Headroom(free, cache, store, free + cache + store, left)
+    growing = min(sample.anon_kib, sample.grower_resident_kib or 0) if grower_ratio is not None else 0
+    others = max(0, (sample.anon_kib + sample.shmem_kib) * SWAPPABLE_PCT // 100 - growing)
+    store = stored = 0
+    for pages, at in ((others, ratio), (growing, min(ratio, grower_ratio or ratio))):
+        moved = min(pages, sample.swap_free_kib - stored, int((left - store_taken(stored, store)) * at))
+        if moved > 0 and at > 1:
+            stored += moved
+            store += int(moved * (1 - 1 / at))
+    return Headroom(free, cache, store, free + cache + store, min(left, sample.swap_free_kib))
+
+
+def store_taken(stored_kib: int, gained_kib: int) -> int:
+    """RAM that the store takes for ``stored_kib`` when that gains ``gained_kib``."""
+    return stored_kib - gained_kib
 
 
 def measure_ratio(previous: StoreRatio, sample: Sample) -> StoreRatio:

@@ -44,6 +44,7 @@ class State:
     ratio: StoreRatio = StoreRatio()
     stall: Stall = Stall()
     watch: Watch = Watch()
+    grower_ratio: float | None = None
     shmem: ShmemWatch = ShmemWatch()
     learned: Learned = Learned()
     tmpfs: Tmpfs = Tmpfs()
@@ -88,16 +89,17 @@ def step(
 
 def _observe(state: State, sample: Sample, settings: Settings) -> tuple[State, Pressure]:
     ratio = measure_ratio(state.ratio, sample)
-    room = headroom(sample, settings, ratio.ratio)
+    room = headroom(sample, settings, ratio.ratio, sample.grower_ratio)
     restated = 0
-    if ratio.ratio != state.ratio.ratio:
-        restated = room.total_kib - headroom(sample, settings, state.ratio.ratio).total_kib
+    if ratio.ratio != state.ratio.ratio or sample.grower_ratio != state.grower_ratio:
+        restated = room.total_kib - headroom(sample, settings, state.ratio.ratio, state.grower_ratio).total_kib
     forecast = forecasts.observe(state.forecast, sample.t_ms, room.total_kib, restated)
     stall = measure_stall(state.stall, sample, settings.stall_window_ms)
     state = replace(
         state,
         ratio=ratio,
         room=room,
+        grower_ratio=sample.grower_ratio,
         forecast=forecast,
         stall=stall,
         watch=watch(state.watch, sample, settings, ratio.ratio),
@@ -136,6 +138,7 @@ def _account(state: State, sample: Sample, settings: Settings) -> tuple[State, t
         learned=learned,
         ended=(state.ended + tuple((victim.pid, victim.start_ticks) for victim in flight.victims))[-ENDED_KEPT:],
         forecast=forecasts.restart(sample.t_ms, state.room.total_kib),
+        stall=measure_stall(Stall(), sample, settings.stall_window_ms),
         watch=Watch() if grower_dies else state.watch,
         refreshed_ms=-1e9,
     )
@@ -203,7 +206,7 @@ def _decide_tmpfs(
     """At most one death is tried, the writer's, to stop the growth; then the record says who holds the memory."""
     if tmpfs.must_ask(state.tmpfs, sample):
         return replace(state, tmpfs=replace(state.tmpfs, asked_ms=sample.t_ms)), (Explain(sample.shmem_kib),)
-    choice = tmpfs.choose_writer(state.tmpfs, state.shmem, sample, table)
+    choice = tmpfs.choose_writer(state.tmpfs, state.shmem, sample, table, state.ended)
     if isinstance(choice, str):
         return _refuse(state, sample, choice)
     state = replace(state, tmpfs=tmpfs.after_try(state.tmpfs, sample))

@@ -9,6 +9,8 @@ from lmkd.values import replace, value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from lmkd.model import CandidateTable
 
 SHARE_MIN = 0.5
@@ -45,14 +47,22 @@ def must_ask(tmpfs: Tmpfs, sample: Sample) -> bool:
     return tmpfs.tried_kib == 0 and (tmpfs.asked_ms < 0 or sample.t_ms - tmpfs.asked_ms > ASK_EVERY_MS)
 
 
-def choose_writer(tmpfs: Tmpfs, shmem: ShmemWatch, sample: Sample, table: CandidateTable) -> Choice | str:
-    """The writer as the one victim, or why nobody dies."""
+def choose_writer(
+    tmpfs: Tmpfs,
+    shmem: ShmemWatch,
+    sample: Sample,
+    table: CandidateTable,
+    excluded: Container[tuple[int, int]],
+) -> Choice | str:
+    """The writer as the one victim, or why nobody dies. ``excluded``: (pid, start) of those that were tried already."""
     index = table.index_of(sample.tmpfs_writer) if sample.tmpfs_writer is not None and not tmpfs.tried_kib else None
     if index is None:
         return "memory went into tmpfs files: no death returns it"
     row = table.row(index)
     if row.priority <= PRIORITY_FOREGROUND:
         return "memory goes into tmpfs files of a foreground or protected application"
+    if (row.pid, row.start_ticks) in excluded:
+        return "memory went into tmpfs files of an application that was ended already"
     victim = Victim(row.pid, row.start_ticks, row.name, row.priority, row.rule, row.gain_kib)
     numbers = (("shmem_kib", sample.shmem_kib), ("shmem_kib_s", round(shmem.rate_kib_s)))
     return Choice((victim,), "tmpfs: it fills memory that no other death returns", numbers)

@@ -52,7 +52,7 @@ class Resident:
         self._triggers: list[int] = []
         meter = self._meter(plan)
         self._plan = plan = _without_meter(plan) if meter is None else plan
-        self._observer = Observer(plan, meter)
+        self._observer = Observer(plan, meter, exchange.grower_ratio)
         self._guard = Guard(
             plan,
             self._observer,

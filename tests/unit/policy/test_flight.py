@@ -90,6 +90,11 @@ def test_what_others_consumed_meanwhile_counts_as_returned() -> None:
     assert flight.returned_kib == 2000
 
 
+def test_a_late_burst_of_others_does_not_count_for_the_time_before_it() -> None:
+    flight, _landing, _actions = advance(killed(), back(1900, 0), 0.0, False)
+    assert advance(flight, back(1910, 0), 100_000.0, False)[0].returned_kib == 1000
+
+
 def test_the_most_that_was_back_is_remembered() -> None:
     flight, _landing, _actions = advance(killed(), back(1005, 4000), 0.0, False)
     assert advance(flight, back(1010, 100), 0.0, False)[0].returned_kib == 4000

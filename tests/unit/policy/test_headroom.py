@@ -15,6 +15,7 @@ from lmkd.policy.headroom import (
     measure_ratio,
     store_lasts_ms,
 )
+from lmkd.values import replace
 from tests.unit.policy.builders import LIMIT_KIB, SETTINGS, make_sample, make_store, storeless
 
 
@@ -138,3 +139,18 @@ def test_a_pause_too_short_to_tell_does_not_make_it_last() -> None:
 @pytest.mark.parametrize("sample", [storeless(), make_sample(store=make_store(limit_kib=0))])
 def test_without_a_store_or_a_limit_nothing_fills(sample: object) -> None:
     assert store_lasts_ms(StoreRatio(2.0, 0, 0, 0.0, 99.0), sample) is None  # type: ignore[arg-type]
+
+
+def test_what_grows_and_does_not_compress_is_no_room() -> None:
+    plain = make_sample(free_kib=8048, anon_kib=100_000, swap_total_kib=200_000, swap_free_kib=200_000)
+    growing = replace(plain, grower_resident_kib=75_000)
+    assert headroom(growing, SETTINGS, 3.0, 1.0).store_kib == 0
+    assert headroom(plain, SETTINGS, 3.0).store_kib > 0
+
+
+def test_what_the_helper_sampled_never_makes_room_that_the_store_did_not_show() -> None:
+    growing = make_sample(
+        free_kib=8048, anon_kib=100_000, swap_total_kib=200_000, swap_free_kib=200_000, grower_resident_kib=50_000
+    )
+    at_most = headroom(replace(growing, grower_resident_kib=0), SETTINGS, 2.0).store_kib
+    assert headroom(growing, SETTINGS, 2.0, 4.0).store_kib <= at_most

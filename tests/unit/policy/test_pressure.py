@@ -14,6 +14,7 @@ from lmkd.values import replace
 from tests.unit.policy.builders import FLOOR_KIB, RAM_KIB, SETTINGS, make_sample
 
 WINDOW_MS = SETTINGS.stall_window_ms
+QUIET = Stall()
 STALLED = Stall(0.0, 0, 0, 0, 50.0, 40.0, 900.0)
 
 
@@ -25,7 +26,7 @@ def room(total_kib: int, **changes: Any) -> Headroom:
 def pressure(
     total_kib: int,
     rate: float = 0.0,
-    stall: Stall = Stall(),
+    stall: Stall = QUIET,
     lasts_ms: float | None = None,
     previous: str = "calm",
     **changes: Any,
@@ -49,8 +50,16 @@ def test_the_level_is_the_headroom_above_the_floor(total: int, level: str) -> No
 
 @pytest.mark.parametrize(
     ("previous", "total", "level"),
-    [("low", 32, "low"), ("low", 34, "calm"), ("moderate", 17, "moderate"), ("moderate", 19, "low")]
-    + [("critical", 17, "moderate"), ("critical", 32, "low"), ("calm", 32, "calm"), ("low", 17, "low")],
+    [
+        ("low", 32, "low"),
+        ("low", 34, "calm"),
+        ("low", 17, "low"),
+        ("moderate", 17, "moderate"),
+        ("moderate", 19, "low"),
+        ("critical", 17, "moderate"),
+        ("critical", 32, "low"),
+        ("calm", 32, "calm"),
+    ],
 )
 def test_a_level_is_left_later_than_it_is_entered(previous: str, total: int, level: str) -> None:
     assert pressure(pct(total), previous=previous).level == level

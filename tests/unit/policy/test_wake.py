@@ -47,7 +47,7 @@ def test_the_wake_never_comes_sooner_than_five_milliseconds() -> None:
 
 
 def test_a_store_that_alone_takes_the_growth_is_watched_as_fast_as_it_can_fill() -> None:
-    only_store = {"free_kib": 0, "store_left_kib": 4096}
+    only_store: dict[str, Any] = {"free_kib": 0, "store_left_kib": 4096}
     assert wake(200_000, 1.0, **only_store).after_ms == pytest.approx(10.0)
     assert wake(200_000, 0.0, **only_store).after_ms == 10_000
     assert wake(200_000, 1.0, free_kib=FLOOR_KIB + 1, store_left_kib=4096).after_ms == 10_000
