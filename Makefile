@@ -1,6 +1,6 @@
 # lmkd: what can be done here. `make` alone lists it. On Debian every target brings what it lacks by itself.
 .DELETE_ON_ERROR:
-.PHONY: help run test unit lint board-test bench image wheel clean distclean
+.PHONY: help run test unit lint board-test bench docs image wheel clean distclean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -17,6 +17,7 @@ help:
 	@echo 'make lint        ruff and mypy'
 	@echo 'make board-test  the essential scenarios on the emulated board'
 	@echo 'make bench       compare with no manager and with the peers, write docs/benchmark.md'
+	@echo 'make docs        write docs/configuration.md from the schema'
 	@echo 'make image       build the image of the emulated board (or take it from the cache)'
 	@echo 'make wheel       build the wheel in dist/'
 	@echo 'make clean       remove what was built; make distclean: the virtual environment too'
@@ -44,6 +45,9 @@ bench: $(VENV_READY) $(BOARD_READY)
 
 image: $(VENV_READY) $(BOARD_READY)
 	$(PYTHON) -m tests.board image
+
+docs: $(VENV_READY)
+	$(PYTHON) -c "from lmkd.config import reference_markdown; print(reference_markdown(), end='')" > docs/configuration.md
 
 wheel: $(VENV_READY)
 	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .

@@ -44,7 +44,7 @@ _TOP_FIELDS = (
           "The longest stall that the foreground may suffer; two frames at 60 Hz.", low=5, high=1000),
     Field(TOP, "store", "section", "", "The compressed swap store in RAM."),
     Field(TOP, "manage_sysctls", "bool", "true",
-          "Set the kernel's memory sysctls to suit a compressed store, and restore them on exit."),
+          "Set the kernel's memory sysctls to suit a compressed store, and restore them with `lmkd store down`."),
     Field(TOP, "sysctls", "section", "", "Values that replace lmkd's own choice for single sysctls."),
     Field(TOP, "mirror_oom_score_adj", "bool", "true",
           "Write priorities to oom_score_adj, so that the kernel, if it ever kills, picks as lmkd would."),

@@ -151,7 +151,7 @@ class Guard:
                 self._meter = None
         if before != self.state.level or sample.t_ms - self._shown_ms >= SHOW_EVERY_MS:
             self._shown_ms = sample.t_ms
-            self._exchange.write_status(status_line(self, sample))
+            self._exchange.write_status(status_line(self.state, self.plan, self.wakeups, sample))
         if any(isinstance(action, (Note, Kill, Escalate)) for action in actions):
             self._exchange.ask(DRAIN_LOG)
 

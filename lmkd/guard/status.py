@@ -8,12 +8,12 @@ from lmkd.values import as_dict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lmkd.guard.loop import Guard
+    from lmkd.plan import Plan
+    from lmkd.policy.step import State
 
 
-def status_line(guard: Guard, sample: Sample) -> bytes:
+def status_line(state: State, plan: Plan, wakeups: int, sample: Sample) -> bytes:
     """Level, headroom, forecast, store, learned values and kills after the step that took this sample."""
-    state = guard.state
     grower = state.watch.grower
     status: dict[str, object] = {
         "t_ms": sample.t_ms,
@@ -33,11 +33,11 @@ def status_line(guard: Guard, sample: Sample) -> bytes:
         "learned": as_dict(state.learned) | {"store_ratio": state.ratio.ratio},
         "kills": state.kills,
         "in_flight": [victim.pid for victim in state.flight.victims] if state.flight else [],
-        "wakeups": guard.wakeups,
-        "dry_run": guard.plan.dry_run,
-        "started_ms": guard.plan.started_ms,
-        "settings": as_dict(guard.plan.settings),
+        "wakeups": wakeups,
+        "dry_run": plan.dry_run,
+        "started_ms": plan.started_ms,
+        "settings": as_dict(plan.settings),
     }
     if sample.store is not None:
-        status["store"] = {"kind": guard.plan.store_kind} | as_dict(sample.store)
+        status["store"] = {"kind": plan.store_kind} | as_dict(sample.store)
     return encode(status).encode()

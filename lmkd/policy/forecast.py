@@ -38,6 +38,8 @@ def observe(forecast: Forecast, t_ms: float, total_kib: int, restated_kib: int =
     """
     recent = tuple((at, kib + restated_kib) for at, kib in forecast.points[-(POINTS_MAX - 1) :])
     kept = tuple(point for point in recent if t_ms - point[0] <= SLOW_MS) or recent[-1:]
+    if len(kept) >= 2 and t_ms - kept[-2][0] < SPAN_MIN_MS:
+        kept = kept[:-1]  # many wake-ups at one moment must not push out the points that a slope needs
     points = (*kept, (t_ms, total_kib))
     return Forecast(points, _slope(points, FAST_MS), _slope(points, SLOW_MS))
 

@@ -55,7 +55,12 @@ def test_what_is_older_than_the_slow_window_is_forgotten() -> None:
 
 
 def test_no_more_points_are_kept_than_the_bound() -> None:
-    assert len(seen(*((float(at), at) for at in range(100))).points) == POINTS_MAX
+    assert len(seen(*((10.0 * at, at) for at in range(100))).points) == POINTS_MAX
+
+
+def test_many_looks_at_one_moment_do_not_make_it_forget_the_slope() -> None:
+    forecast = seen((0, 90_000), (50, 85_000), *((50.0, 85_000) for _again in range(2 * POINTS_MAX)))
+    assert forecast.rate_kib_s == pytest.approx(100_000)
 
 
 def test_a_restated_headroom_is_no_consumption() -> None:
