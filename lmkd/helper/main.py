@@ -112,8 +112,8 @@ class Helper:
         watch = select.poll()
         watch.register(self._exchange.reader, select.POLLIN)
         watch.poll(BATCH_MS)
-        self._scout.take_events(self._events)
-        self._refresh()
+        self._scout.measure(private=False, only=self._scout.take_events(self._events))
+        self._publish()
 
     def _obey(self) -> None:
         """Do what the guard asked for; several refreshes at once are one."""
@@ -160,8 +160,11 @@ class Helper:
             self._scout.scan()
             self._scan_due_ms = _now_ms() + SCAN_EVERY_MS
         self._scout.measure(private=self._nice == NICE_CALM)
-        self._exchange.publish(self._scout.candidates(self._store_share()), _now_ms())
+        self._publish()
         self._sample_grower()
+
+    def _publish(self) -> None:
+        self._exchange.publish(self._scout.candidates(self._store_share()), _now_ms())
 
     def _sample_grower(self) -> None:
         """Look into the pages of the process that has grown most, before the store has to take them."""

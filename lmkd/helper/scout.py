@@ -100,8 +100,11 @@ class Scout:
             self._identify(pid)
         self.complete = True
 
-    def take_events(self, descriptor: int) -> None:
-        """Read all waiting process events; a scan follows when the kernel says that some were lost."""
+    def take_events(self, descriptor: int) -> list[int]:
+        """Read all waiting process events; a scan follows when the kernel says that some were lost.
+
+        Returns the processes that are new or have changed.
+        """
         while True:
             try:
                 data = os.read(descriptor, EVENT_BYTES)
@@ -118,11 +121,14 @@ class Scout:
                     self._fresh.discard(event.pid)
                 else:
                     self._fresh.add(event.pid)
-        if not self.complete:
+        lost = not self.complete
+        if lost:
             self.scan()
-        for pid in self._fresh:
+        fresh = list(self._fresh)
+        for pid in fresh:
             self._identify(pid, again=True)
         self._fresh.clear()
+        return self.pids() if lost else fresh
 
     def _watch_growth(self, pid: int, entry: Entry, sizes: Sizes) -> None:
         if entry.sizes is not None:
@@ -143,10 +149,12 @@ class Scout:
         if entry is not None and entry.cgroup:
             self._dead = {pid: entry}
 
-    def measure(self, private: bool) -> None:
-        """Read the sizes of all; ``private`` also walks those that share memory with a parent (costs page walks)."""
-        for pid in list(self._entries):
-            entry = self._entries[pid]
+    def measure(self, private: bool, only: Iterable[int] | None = None) -> None:
+        """Read the sizes of all, or of ``only`` these; ``private`` also walks page tables of those that may share."""
+        for pid in list(self._entries) if only is None else only:
+            entry = self._entries.get(pid)
+            if entry is None:
+                continue
             sizes = read_sizes(self._proc, pid)
             if sizes is None:
                 del self._entries[pid]
