@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from lmkd.model import Action
 
 RETURNED_ENOUGH = 0.9
+RETURNED_MIN_KIB = 1024
+"""Less than this comes and goes by itself: only the death tells that such a victim has landed."""
 REAP_AFTER_MS = 20.0
 """A victim that was sent SIGKILL and did not free its memory in this time is reaped by the helper."""
 REAP_HERE_MS = 40.0
@@ -81,7 +83,7 @@ def advance(
         waiting = returned < SETTLED_SHARE * flight.predicted_kib and sample.t_ms - gone_ms < SETTLE_MS
         flight = replace(flight, gone_ms=gone_ms)
         return flight, None if waiting and not urgent else _land(flight, "dead", elapsed), ()
-    if flight.signal == "SIGKILL" and returned >= RETURNED_ENOUGH * flight.predicted_kib > 0:
+    if flight.signal == "SIGKILL" and returned >= RETURNED_ENOUGH * flight.predicted_kib >= RETURNED_MIN_KIB:
         return flight, _land(flight, "returned", elapsed), ()
     if flight.signal == "SIGTERM":
         if urgent or sample.t_ms >= flight.deadline_ms:

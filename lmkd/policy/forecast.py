@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from lmkd.values import value
 
-POINTS_MAX = 32
+POINTS_MAX = 40
 FAST_MS = 100.0
 SLOW_MS = 1500.0
 SPAN_MIN_MS = 3.0
+APART_MS = 75.0
 NEVER_MS = 3_600_000.0
 
 
@@ -36,12 +37,23 @@ def observe(forecast: Forecast, t_ms: float, total_kib: int, restated_kib: int =
     ``restated_kib`` is by how much the headroom is judged higher only because the store's ratio is now known better:
     that is no consumption, so the earlier points move with it.
     """
-    recent = tuple((at, kib + restated_kib) for at, kib in forecast.points[-(POINTS_MAX - 1) :])
+    recent = tuple((at, kib + restated_kib) for at, kib in forecast.points[-POINTS_MAX:])
     kept = tuple(point for point in recent if t_ms - point[0] <= SLOW_MS) or recent[-1:]
     if len(kept) >= 2 and t_ms - kept[-2][0] < SPAN_MIN_MS:
         kept = kept[:-1]  # many wake-ups at one moment must not push out the points that a slope needs
-    points = (*kept, (t_ms, total_kib))
+    points = (*_thinned(kept, t_ms), (t_ms, total_kib))
     return Forecast(points, _slope(points, FAST_MS), _slope(points, SLOW_MS))
+
+
+def _thinned(points: tuple[tuple[float, int], ...], t_ms: float) -> tuple[tuple[float, int], ...]:
+    """When they get many, older points stand farther apart: else a busy moment would push the slow window out."""
+    if len(points) < POINTS_MAX - 1:
+        return points
+    kept = [points[0]]
+    for point in points[1:]:
+        if t_ms - point[0] <= FAST_MS or point[0] - kept[-1][0] >= APART_MS:
+            kept.append(point)
+    return tuple(kept)
 
 
 def restart(t_ms: float, total_kib: int) -> Forecast:

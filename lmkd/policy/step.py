@@ -95,6 +95,7 @@ def _observe(state: State, sample: Sample, settings: Settings) -> tuple[State, P
         restated = room.total_kib - headroom(sample, settings, state.ratio.ratio, state.grower_ratio).total_kib
     forecast = forecasts.observe(state.forecast, sample.t_ms, room.total_kib, restated)
     stall = measure_stall(state.stall, sample, settings.stall_window_ms)
+    shmem = watch_shmem(state.shmem, sample)
     state = replace(
         state,
         ratio=ratio,
@@ -103,8 +104,8 @@ def _observe(state: State, sample: Sample, settings: Settings) -> tuple[State, P
         forecast=forecast,
         stall=stall,
         watch=watch(state.watch, sample, settings, ratio.ratio),
-        shmem=watch_shmem(state.shmem, sample),
-        tmpfs=tmpfs.forget_when_shrunk(state.tmpfs, sample),
+        shmem=shmem,
+        tmpfs=tmpfs.notice(state.tmpfs, shmem, forecast.steady_kib_s, sample),
     )
     return state, judge(settings, _signs(state, sample), state.level)
 
@@ -149,7 +150,7 @@ def _decide(
     state: State, sample: Sample, settings: Settings, table: CandidateTable, pressure: Pressure
 ) -> tuple[State, tuple[Action, ...]]:
     grower = state.watch.grower
-    if tmpfs.drains(state.tmpfs, state.shmem, state.forecast.steady_kib_s, grower, sample, settings):
+    if tmpfs.drains(state.tmpfs, state.forecast.steady_kib_s, grower, sample, settings):
         return _decide_tmpfs(state, sample, settings, table, pressure)
     choice = choose(
         table,
@@ -209,7 +210,7 @@ def _decide_tmpfs(
     choice = tmpfs.choose_writer(state.tmpfs, state.shmem, sample, table, state.ended)
     if isinstance(choice, str):
         return _refuse(state, sample, choice)
-    state = replace(state, tmpfs=tmpfs.after_try(state.tmpfs, sample))
+    state = replace(state, tmpfs=replace(state.tmpfs, tried=True))
     return _launch(state, sample, settings, choice, pressure)
 
 

@@ -61,10 +61,12 @@ def choose(
     runaway = _runaway(table, settings, rate_kib_s, grower, excluded)
     if runaway is not None:
         return runaway
+    # A few pages more are no growth: such a process goes by its size like any other.
+    growing = grower if grower is not None and grower.rate_kib_s >= GROWTH_SHARE_MIN * rate_kib_s > 0 else None
     for priority, start, stop in table.levels():
         if priority <= PRIORITY_NEVER:
             break
-        picked = _in_level(table, start, stop, deficit_kib, grower, excluded, gain_factor)
+        picked = _in_level(table, start, stop, deficit_kib, growing, excluded, gain_factor)
         if picked is None:
             continue
         first = _victim(picked, grower)

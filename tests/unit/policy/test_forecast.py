@@ -55,7 +55,7 @@ def test_what_is_older_than_the_slow_window_is_forgotten() -> None:
 
 
 def test_no_more_points_are_kept_than_the_bound() -> None:
-    assert len(seen(*((10.0 * at, at) for at in range(100))).points) == POINTS_MAX
+    assert len(seen(*((10.0 * at, at) for at in range(100))).points) <= POINTS_MAX
 
 
 def test_many_looks_at_one_moment_do_not_make_it_forget_the_slope() -> None:
@@ -82,3 +82,10 @@ def test_a_restart_forgets_the_slope() -> None:
 )
 def test_exhaustion_is_room_over_rate(rate: float, room: float, ms: float) -> None:
     assert exhaustion_ms(rate, room) == ms
+
+
+def test_many_looks_in_a_short_time_do_not_shorten_the_slow_window() -> None:
+    forecast = Forecast()
+    for number in range(400):
+        forecast = observe(forecast, number * 5.0, 400_000 - number * 50)
+    assert forecast.points[-1][0] - forecast.points[0][0] > 0.8 * SLOW_MS

@@ -422,7 +422,6 @@ def drained(spec: BoardSpec, kib_s: int, writer: int | None) -> BoardSpec:
     return changed(spec, apps=quiet, tmpfs_kib_s=kib_s, tmpfs_writer=writer)
 
 
-@pytest.mark.xfail(reason="policy.tmpfs looks at one window of growth: see the test below that fails each time")
 @effort(max_examples=EXAMPLES)
 @given(boards(), st.sampled_from((5_000, 30_000, 200_000)), st.integers(0, 8))
 def test_a_drain_into_tmpfs_ends_its_writer_at_most(spec: BoardSpec, kib_s: int, number: int) -> None:
@@ -433,7 +432,6 @@ def test_a_drain_into_tmpfs_ends_its_writer_at_most(spec: BoardSpec, kib_s: int,
         assert any(isinstance(one, Explain) for turn in turns for one in turn.actions)
 
 
-@pytest.mark.xfail(reason="policy.tmpfs looks at one window of growth: see the test below that fails each time")
 @effort(max_examples=EXAMPLES)
 @given(boards(), st.sampled_from((5_000, 30_000, 200_000)))
 def test_nobody_dies_while_files_grow_whose_writer_is_not_known(spec: BoardSpec, kib_s: int) -> None:
@@ -442,7 +440,6 @@ def test_nobody_dies_while_files_grow_whose_writer_is_not_known(spec: BoardSpec,
         assert turn.after.shmem.rate_kib_s < kib_s / 2
 
 
-@pytest.mark.xfail(strict=True, reason="files whose writer nobody found count as held only after a death was tried")
 def test_nobody_dies_for_files_that_stopped_growing_and_whose_writer_is_not_known() -> None:
     spec = BoardSpec(tuple(AppSpec(15_000, ratio=1.3) for _number in range(4)), limit_pct=10, tmpfs_kib_s=30_000)
     turns, _board = run(spec, 12_000.0)
