@@ -47,6 +47,12 @@ class Boards:
             self._start()
         return self._runs[name].result()
 
+    def again(self, name: str) -> Result:
+        """One more run of that board, when the pool has room for it."""
+        self.result(name)
+        assert self._pool is not None
+        return self._pool.submit(self._run, name, ensure_base(self._say)).result()
+
     def results(self) -> tuple[Result, ...]:
         """The results of all boards of this session."""
         return tuple(self.result(name) for name in self._wanted)

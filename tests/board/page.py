@@ -23,10 +23,10 @@ INTRODUCTION = """\
 # Benchmark
 
 lmkd beside no manager and beside two others, on the emulated board of this repository: 256 MB, one core, time counted
-in executed instructions (500 MIPS), flash of 20 MB/s. So figures repeat from run to run and do not follow the load of
-the machine that emulates. Everybody without lmkd gets a zram swap of 128 MB (lz4); lmkd brings up its own. All run as
-they come: lmkd without a configuration file, earlyoom with its defaults as Debian's service starts it, nohang with the
-configuration that it ships.
+in executed instructions (500 MIPS), flash of 20 MB/s. So figures do not follow the load of the machine that emulates;
+they still vary from run to run, as those of a real board do: the flash works in the host's time. Everybody without
+lmkd gets a zram swap of 128 MB (lz4); lmkd brings up its own. All run as they come: lmkd without a configuration
+file, earlyoom with its defaults as Debian's service starts it, nohang with the configuration that it ships.
 
 The foreground wakes every 20 ms, works through 24 MB of its own memory and a 7 MB file, and notes when it is done: the
 worst time between two such beats is what a person sees as a stall (20 ms: none at all). Beside it wait eight

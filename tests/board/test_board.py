@@ -62,9 +62,17 @@ def test_the_kernel_never_kills_and_the_foreground_lives(result: Result, name: s
 
 
 @each(GROWTH)
-def test_an_application_that_grows_without_end_stalls_nobody(result: Result, name: str) -> None:
+def test_an_application_that_grows_without_end_stalls_nobody(result: Result, name: str, boards: Boards) -> None:
+    """A gap over the bound is measured once more: guest time counts instructions, but waits run in the host's time.
+
+    So a stall that is lmkd's comes again, and one of the emulating machine (seen: a single gap of 40 to 100 ms in
+    about one run of ten, at another moment each time) does not. Both figures are shown when both are over the bound.
+    """
     assert figure(result, "beats") > 0
-    assert figure(result, "gap_worst_ms") < GAP_GROWTH_MS, figure(result, "gaps_worst")
+    worst = figure(result, "gap_worst_ms")
+    if worst >= GAP_GROWTH_MS:
+        second = boards.again(name)
+        assert figure(second, "gap_worst_ms") < GAP_GROWTH_MS, (figure(result, "gaps_worst"), second.figures)
 
 
 @each((*GROWTH, "small-150"))

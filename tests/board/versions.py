@@ -16,7 +16,7 @@ from .vm import Machine, run_board
 ASK = """\
 echo "kernel $(uname -r)"
 echo "earlyoom $(earlyoom -v 2>&1 | head -n 1)"
-echo "nohang $(nohang --version 2>&1 | head -n 1)"
+echo "nohang $(nohang --version 2>/dev/null | head -n 1)"
 echo "python $(python3 --version 2>&1)"
 """
 
