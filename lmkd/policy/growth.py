@@ -13,6 +13,7 @@ FORGET_AFTER_MS = 1500.0
 SHARE_SURE = 0.8
 SURE_RAM_PCT = 25
 SHMEM_WINDOW_MS = 100.0
+BALLAST_KEPT_MS = 3000.0
 
 
 @value
@@ -24,6 +25,16 @@ class Watch:
     size_kib: int = 0
     grower: Grower | None = None
     confirmed_ms: float = 0.0
+
+
+@value
+class Ballast:
+    """What grew last and was sampled: how much of it is resident, and at which ratio the store would take it."""
+
+    pid: int = 0
+    t_ms: float = 0.0
+    resident_kib: int = 0
+    ratio: float | None = None
 
 
 @value
@@ -60,6 +71,16 @@ def watch(previous: Watch, sample: Sample, settings: Settings, store_ratio: floa
         return Watch(pid, sample.t_ms, size, Grower(pid, size, gain, rate), sample.t_ms)
     resting = grower is not None and grower.pid == pid and sample.t_ms - previous.confirmed_ms > REST_MS
     return Watch(pid, sample.t_ms, size, None if resting else previous.grower, previous.confirmed_ms)
+
+
+def weigh(previous: Ballast, sample: Sample) -> Ballast:
+    """The ballast after this sample; kept for a while when a sample names somebody else, gone with its process."""
+    pid, resident, ratio = sample.grower_pid, sample.grower_resident_kib, sample.grower_ratio
+    if pid is not None and resident is not None and ratio is not None:
+        return Ballast(pid, sample.t_ms, resident, ratio)
+    if previous.pid in sample.gone or sample.t_ms - previous.t_ms > BALLAST_KEPT_MS:
+        return Ballast()
+    return previous
 
 
 def watch_shmem(previous: ShmemWatch, sample: Sample) -> ShmemWatch:

@@ -43,7 +43,9 @@ class StoreRatio:
     fills_kib_s: float = 0.0
 
 
-def headroom(sample: Sample, settings: Settings, ratio: float, grower_ratio: float | None = None) -> Headroom:
+def headroom(
+    sample: Sample, settings: Settings, ratio: float, grower_ratio: float | None = None, growing_kib: int | None = None
+) -> Headroom:
     """Free above the watermarks, clean cache above the floor, and what the store gives back net of its own RAM.
 
     Storing ``m`` KiB frees ``m`` and takes ``m / ratio``, so it gains ``m * (1 - 1 / ratio)``. SwapFree alone tells
@@ -56,7 +58,8 @@ def headroom(sample: Sample, settings: Settings, ratio: float, grower_ratio: flo
     left = sample.swap_free_kib
     if sample.store is not None and sample.store.limit_kib > 0:
         left = max(0, sample.store.limit_kib - sample.store.used_kib)
-    growing = min(sample.anon_kib, sample.grower_resident_kib or 0) if grower_ratio is not None else 0
+    resident = sample.grower_resident_kib or 0 if growing_kib is None else growing_kib
+    growing = min(sample.anon_kib, resident) if grower_ratio is not None else 0
     others = max(0, (sample.anon_kib + sample.shmem_kib) * SWAPPABLE_PCT // 100 - growing)
     store = stored = 0
     for pages, at in ((others, ratio), (growing, min(ratio, grower_ratio or ratio))):

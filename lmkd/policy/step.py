@@ -8,7 +8,7 @@ from lmkd.policy import forecast as forecasts
 from lmkd.policy import tmpfs
 from lmkd.policy.flight import Flight
 from lmkd.policy.forecast import Forecast
-from lmkd.policy.growth import ShmemWatch, Watch, watch, watch_shmem
+from lmkd.policy.growth import Ballast, ShmemWatch, Watch, watch, watch_shmem, weigh
 from lmkd.policy.headroom import Headroom, StoreRatio, headroom, measure_ratio, store_lasts_ms
 from lmkd.policy.pressure import Pressure, Signs, Stall, judge, measure_stall
 from lmkd.policy.tmpfs import Tmpfs
@@ -44,7 +44,7 @@ class State:
     ratio: StoreRatio = StoreRatio()
     stall: Stall = Stall()
     watch: Watch = Watch()
-    grower_ratio: float | None = None
+    ballast: Ballast = Ballast()
     shmem: ShmemWatch = ShmemWatch()
     learned: Learned = Learned()
     tmpfs: Tmpfs = Tmpfs()
@@ -89,10 +89,12 @@ def step(
 
 def _observe(state: State, sample: Sample, settings: Settings) -> tuple[State, Pressure]:
     ratio = measure_ratio(state.ratio, sample)
-    room = headroom(sample, settings, ratio.ratio, sample.grower_ratio)
+    ballast = weigh(state.ballast, sample)
+    room = headroom(sample, settings, ratio.ratio, ballast.ratio, ballast.resident_kib)
     restated = 0
-    if ratio.ratio != state.ratio.ratio or sample.grower_ratio != state.grower_ratio:
-        restated = room.total_kib - headroom(sample, settings, state.ratio.ratio, state.grower_ratio).total_kib
+    if ratio.ratio != state.ratio.ratio or ballast.ratio != state.ballast.ratio:
+        before = headroom(sample, settings, state.ratio.ratio, state.ballast.ratio, ballast.resident_kib)
+        restated = room.total_kib - before.total_kib
     forecast = forecasts.observe(state.forecast, sample.t_ms, room.total_kib, restated)
     stall = measure_stall(state.stall, sample, settings.stall_window_ms)
     shmem = watch_shmem(state.shmem, sample)
@@ -100,7 +102,7 @@ def _observe(state: State, sample: Sample, settings: Settings) -> tuple[State, P
         state,
         ratio=ratio,
         room=room,
-        grower_ratio=sample.grower_ratio,
+        ballast=ballast,
         forecast=forecast,
         stall=stall,
         watch=watch(state.watch, sample, settings, ratio.ratio),

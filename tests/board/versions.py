@@ -43,15 +43,29 @@ def read_versions(base: Base, progress: Progress) -> Versions:
         "lmkd": commit(),
         "kernel": guest["kernel"],
         "earlyoom": guest.get("earlyoom", "?").removeprefix("earlyoom "),
-        "nohang": guest.get("nohang", "?").removeprefix("nohang "),
+        "nohang": _packaged("nohang", guest.get("nohang", "")),
         "Python on the board": guest.get("python", "?").removeprefix("Python "),
         "qemu": qemu.splitlines()[0].removeprefix("QEMU emulator version "),
     })  # fmt: skip
 
 
 def commit() -> str:
-    """The checkout's commit, marked when files differ from it."""
-    options = ["--always", "--exclude=*", "--abbrev=12", "--dirty=, with changes"]
-    command = ["git", "-C", str(CHECKOUT), "describe", *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "not from a git checkout"
+    """The checkout's commit, marked when lmkd's own source differs from it."""
+    if not _git("rev-parse", "--git-dir"):
+        return "not from a git checkout"
+    changed = ", with changes" if _git("status", "--porcelain", "--", "lmkd") else ""
+    return _git("rev-parse", "--short=12", "HEAD") + changed
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", "-C", str(CHECKOUT), *words], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def _packaged(name: str, told: str) -> str:
+    """A version as the program told it, else that of the package which this machine's apt offers."""
+    if told and "unknown" not in told:
+        return told
+    done = subprocess.run(["apt-cache", "show", name], capture_output=True, text=True, check=False)
+    found = next((line for line in done.stdout.splitlines() if line.startswith("Version: ")), "")
+    return f"{found.removeprefix('Version: ')} (Debian's package)" if found else "of unknown version"

@@ -9,15 +9,18 @@ import pytest
 from lmkd.model import Sample
 from lmkd.policy.growth import (
     APART_MIN_MS,
+    BALLAST_KEPT_MS,
     FORGET_AFTER_MS,
     REST_MS,
     SHARE_SURE,
     SHMEM_WINDOW_MS,
     SURE_RAM_PCT,
+    Ballast,
     ShmemWatch,
     Watch,
     watch,
     watch_shmem,
+    weigh,
 )
 from lmkd.values import replace
 from tests.unit.policy.builders import RAM_KIB, SETTINGS, growing, make_sample
@@ -108,3 +111,16 @@ def test_shared_memory_is_measured_over_a_window() -> None:
     assert first == ShmemWatch(0, 1000, 0.0)
     assert watch_shmem(first, make_sample(SHMEM_WINDOW_MS - 1, shmem_kib=9000)) == first
     assert watch_shmem(first, make_sample(200, shmem_kib=3000)).rate_kib_s == pytest.approx(10_000)
+
+
+def test_a_sampled_grower_weighs_on_while_other_samples_name_somebody_else() -> None:
+    seen = weigh(Ballast(), make_sample(0.0, grower_pid=5, grower_resident_kib=9000, grower_ratio=1.0))
+    assert seen == Ballast(5, 0.0, 9000, 1.0)
+    assert weigh(seen, make_sample(10.0)) == seen
+    assert weigh(seen, make_sample(10.0, grower_pid=6, grower_resident_kib=1)) == seen
+
+
+def test_ballast_goes_with_its_process_and_with_time() -> None:
+    seen = Ballast(5, 0.0, 9000, 1.0)
+    assert weigh(seen, make_sample(10.0, gone=(5,))) == Ballast()
+    assert weigh(seen, make_sample(BALLAST_KEPT_MS + 1)) == Ballast()
