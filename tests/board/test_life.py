@@ -51,10 +51,12 @@ def test_idle_it_hardly_wakes(result: Result) -> None:
 
 @pytest.mark.runs("life")
 def test_idle_it_costs_no_tick_of_the_clock(result: Result) -> None:
+    """Both processes together run for less than one tick in each window.
+
+    The tick counters themselves are not asked: utime and stime round the run time since the start, so which window a
+    tick falls into is chance.
+    """
     assert all(sum(process["run_ns"] for process in window) < TICK_NS for window in windows(result)), windows(result)
-    ticks = [sum(process["ticks"] for process in window) for window in windows(result)]
-    # Run time adds up to a tick at last: not in every window, and in the best ones not at all.
-    assert min(ticks) == 0 and sum(ticks) < IDLE_WINDOWS, windows(result)
 
 
 @pytest.mark.runs("life")
