@@ -84,7 +84,6 @@ class Sample:
     full_us: int | None = None
     refault_anon: int | None = None
     refault_file: int | None = None
-    stalled_allocations: int | None = None
     grower_pid: int | None = None
     """The process that took most page faults since the last sample, by the kernel's sampling."""
     grower_share: float = 0.0
