@@ -13,7 +13,7 @@ from typing import Any, Literal
 from .image import Base
 from .layer import Layer, build_layer
 from .packages import Progress
-from .vm import QUIET, Machine, Outcome, Watch, run_board
+from .vm import FLASH_BYTES_PER_S, QUIET, Machine, Outcome, Watch, run_board
 
 Manager = Literal["none", "earlyoom", "nohang", "lmkd"]
 Operator = Literal["<=", "<", "==", ">=", ">"]
@@ -67,6 +67,7 @@ class Scenario:
     follow: bool = False  # send the manager's log as it is written
     append: str = ""  # kernel parameters
     udev: bool = False
+    flash_bytes_per_s: int = FLASH_BYTES_PER_S
 
     def deadline_s(self) -> float:
         """Host seconds after which the run counts as stuck."""
@@ -155,7 +156,9 @@ def run_scenario(
 ) -> Result:
     """Build the layer, boot, run, judge."""
     etc = (("lmkd.yaml", scenario.config),) if scenario.config is not None else ()
-    machine = Machine(scenario.mem_mb, scenario.cpus, append=scenario.append, udev=scenario.udev)
+    machine = Machine(
+        scenario.mem_mb, scenario.cpus, scenario.flash_bytes_per_s, append=scenario.append, udev=scenario.udev
+    )
     with tempfile.TemporaryDirectory(prefix="lmkd-scenario-") as scratch:
         disk = Path(scratch) / "layer.ext4"
         build_layer(Layer(guest_script(scenario), etc), base, disk, progress)

@@ -9,9 +9,13 @@ BACKGROUND = "--background n=8,size=12M,adj=900,compress=3"
 APPS = (HEARTBEAT, BACKGROUND)
 
 TWO_FRAMES_MS = 33
+CROWDED_MS = 50
 SMOOTH = (Bound("foreground_alive", "==", True), Bound("gap_worst_ms", "<=", TWO_FRAMES_MS))
 NO_KERNEL_KILL = Bound("oom_kill_delta", "==", 0)
 LEAN = Bound("manager_pss_kib", "<=", 9 * 1024)
+CROWDED = (
+    Bound("foreground_alive", "==", True), Bound("gap_worst_ms", "<=", CROWDED_MS), NO_KERNEL_KILL, LEAN,
+)  # fmt: skip
 PROMISE = (*SMOOTH, NO_KERNEL_KILL, LEAN)
 
 
@@ -37,10 +41,13 @@ SCENARIOS: tuple[Scenario, ...] = (
         load=(*APPS, "--grow rate=30M,limit=150M,compress=3,adj=200,delay=3"),
         bounds=(*PROMISE, Bound("grow_died", "==", False), Bound("background_kept", "==", 8)),
     ),
-    Scenario(
-        "small-150", "150 processes of 1 MB beside one that grows",
-        load=(HEARTBEAT, "--small n=150,size=1M,adj=900", "--grow rate=30M,limit=0,adj=200,delay=3"),
-        bounds=(*PROMISE, Bound("grow_died", "==", True)),
+    *(
+        Scenario(
+            f"small-{count}", f"{count} processes of {size} beside one that grows",
+            load=(HEARTBEAT, f"--small n={count},size={size},adj=900", "--grow rate=30M,limit=0,adj=200,delay=3"),
+            bounds=(*CROWDED, Bound("grow_died", "==", True), Bound("small_kept", ">=", count * 3 // 4)),
+        )
+        for count, size in ((150, "1M"), (400, "512K"))
     ),
     Scenario(
         "tmpfs-280", "a writer fills a tmpfs up to 280 MB",
@@ -49,9 +56,36 @@ SCENARIOS: tuple[Scenario, ...] = (
         bounds=PROMISE,
     ),
     Scenario(
-        "respawn", "a hog that starts again after each death",
+        "respawn", "a hog of 100 MB/s that starts again after each death",
         load=(*APPS, "--respawn rate=100M,adj=600,delay=3"),
-        bounds=PROMISE,
+        seconds=60,
+        bounds=(*PROMISE, Bound("background_kept", ">=", 7)),
+    ),
+    Scenario(
+        "switch", "an idle application whose pages were stored becomes a second foreground",
+        load=(*APPS, "--switch at=14,size=24M,adj=900,at_adj=0", "--grow rate=30M,limit=110M,compress=3,adj=200,delay=3"),
+        bounds=(
+            *PROMISE, Bound("switch_alive", "==", True), Bound("switch_gap_worst_ms", "<=", CROWDED_MS),
+            Bound("background_kept", "==", 8),
+        ),
+    ),
+    Scenario(
+        "flood", "2 GB of files are read through the page cache",
+        load=(*APPS, "--cache path=/dev/vda,rate=40M,total=2G,adj=200,delay=3"),
+        seconds=60, flash_bytes_per_s=0,
+        bounds=(
+            *PROMISE, Bound("background_kept", "==", 8), Bound("cache_died", "==", False),
+            Bound("cache_read_mb", ">=", 2048),
+        ),
+    ),
+    Scenario(
+        "waves", "three growing applications, one after the other: after the first, all that is idle lies in the store",
+        load=(
+            *APPS, "--grow rate=100M,adj=200,delay=3", "--grow name=second,rate=100M,adj=200,delay=10",
+            "--grow name=third,rate=30M,compress=1,adj=200,delay=17",
+        ),
+        seconds=28,
+        bounds=(*PROMISE, Bound("grow_died", "==", True), Bound("background_kept", ">=", 6)),
     ),
     Scenario(
         "calm", "the applications alone: the board's own noise",

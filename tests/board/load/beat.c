@@ -16,7 +16,8 @@ struct beat {
     struct memory memory;
     const volatile unsigned char *file;
     size_t file_pages, memory_step, file_step, memory_at, file_at;
-    uint64_t last;
+    uint64_t last, ended;    /* `ended`: of the last beat, when `busy` was the processor's */
+    uint32_t busy, overslept; /* microseconds */
     int tracing;
 };
 
@@ -65,6 +66,7 @@ static void prepare(struct beat *beat, const struct app *app)
     *beat = (struct beat){.app = app, .period = (uint64_t)(spec->period_ms * (double)MS)};
     app_fill(app, &beat->memory);
     map_file(beat);
+    spent_open();
     beat->tracing = spec->trace_stop_ms > 0 ? open("/sys/kernel/tracing/tracing_on", O_WRONLY | O_CLOEXEC) : -1;
     read_file(beat, beat->file_pages);
     beat->memory_step = (size_t)((double)beat->memory.pages / spec->touch) + 1;
@@ -80,6 +82,11 @@ static void record(struct beat *beat, uint64_t ns)
     if (index >= app->ends_size)
         return;
     app->ends[index] = (uint32_t)((ns - beat->start) / 1000);
+    spent_read(&app->spent[index]);
+    app->spent[index].overslept = beat->overslept;
+    beat->ended = ns;
+    beat->busy = app->spent[index].busy;
+    beat->overslept = 0;
     atomic_store(&app->slot->beats, index + 1);
 }
 
@@ -114,6 +121,7 @@ static _Noreturn void beat_for_ever(struct beat *beat, uint64_t deadline)
 {
     for (;;) {
         sleep_until(deadline);
+        beat->overslept = spent_overslept(beat->ended, deadline, beat->busy);
         beat_once(beat);
         deadline += beat->period;
         uint64_t now = now_ns();

@@ -29,8 +29,8 @@ static void keep_worst(struct gaps *gaps, struct gap gap)
     gaps->worst[at] = gap;
 }
 
-/* `ends` in microseconds since the start; a gap's time is that of its end. */
-void gaps_measure(const uint32_t *ends, uint32_t count, struct gaps *gaps)
+/* `ends` in microseconds since the start; a gap's time is that of its end. What the emulator overslept is no gap. */
+void gaps_measure(const uint32_t *ends, const struct spent *spent, uint32_t count, struct gaps *gaps)
 {
     *gaps = (struct gaps){0};
     uint32_t *sorted = count > 1 ? malloc((count - 1) * sizeof *sorted) : NULL;
@@ -38,10 +38,16 @@ void gaps_measure(const uint32_t *ends, uint32_t count, struct gaps *gaps)
         return;
     gaps->count = count - 1;
     for (uint32_t i = 1; i < count; i++) {
-        uint32_t us = sorted[i - 1] = ends[i] - ends[i - 1];
+        const struct spent *from = &spent[i - 1], *to = &spent[i];
+        uint32_t raw = ends[i] - ends[i - 1];
+        uint32_t us = sorted[i - 1] = raw > to->overslept ? raw - to->overslept : 0;
         gaps->over_33ms += us > 33000;
         gaps->over_100ms += us > 100000;
-        keep_worst(gaps, (struct gap){us / 1000.0, ends[i] / 1e6});
+        gaps->overslept_ms += to->overslept / 1000.0;
+        gaps->raw_worst_ms = raw / 1000.0 > gaps->raw_worst_ms ? raw / 1000.0 : gaps->raw_worst_ms;
+        keep_worst(gaps, (struct gap){us / 1000.0, ends[i] / 1e6, (to->run - from->run) / 1000.0,
+                                      (to->wait - from->wait) / 1000.0, (to->busy - from->busy) / 1000.0,
+                                      to->overslept / 1000.0});
     }
     qsort(sorted, gaps->count, sizeof *sorted, compare);
     gaps->p50_ms = percentile(sorted, gaps->count, 50);

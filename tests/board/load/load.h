@@ -46,6 +46,13 @@ struct plan {
     struct spec specs[MAX_SPECS];
 };
 
+/* Of what the time between two beats was made; microseconds. */
+struct spent {
+    uint32_t run, wait; /* of the application since it began: on the processor, and ready but waiting for it */
+    uint32_t busy;      /* of the only processor since boot, wraps: it ran some process */
+    uint32_t overslept; /* of this gap: the processor idled past the deadline, so the emulator was late */
+};
+
 /* What an application tells the driver; in shared memory, so that it outlives the application. */
 struct slot {
     _Atomic uint32_t ready;
@@ -65,6 +72,7 @@ struct app {
     uint64_t died_ns, restart_ns;
     struct slot *slot;
     uint32_t *ends; /* shared: end of each beat, microseconds since the start */
+    struct spent *spent; /* shared: what had been spent at that moment */
     uint32_t ends_size;
 };
 
@@ -95,12 +103,12 @@ struct counters { /* -1: could not be read */
 };
 
 struct gap {
-    double ms, t;
+    double ms, t, run_ms, wait_ms, busy_ms, overslept_ms;
 };
 
 struct gaps {
     uint32_t count, over_33ms, over_100ms;
-    double p50_ms, p99_ms;
+    double p50_ms, p99_ms, raw_worst_ms, overslept_ms;
     struct gap worst[TOP_GAPS]; /* worst[0].ms is the worst of all */
     uint32_t worst_count;
 };
@@ -156,9 +164,12 @@ void driver_set_up(struct run *run);
 void driver_wait(struct run *run, uint64_t deadline_ns);
 void driver_stop(struct run *run);
 
-/* counters.c, gaps.c, report.c */
+/* spent.c, counters.c, gaps.c, report.c */
 void counters_read(struct counters *counters);
-void gaps_measure(const uint32_t *ends, uint32_t count, struct gaps *gaps);
+void gaps_measure(const uint32_t *ends, const struct spent *spent, uint32_t count, struct gaps *gaps);
+void spent_open(void);
+void spent_read(struct spent *spent);
+uint32_t spent_overslept(uint64_t since, uint64_t deadline, uint32_t busy_before);
 void report_print(const struct run *run, const struct counters *before,
                   const struct counters *after, const bool *alive);
 

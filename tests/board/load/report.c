@@ -93,8 +93,11 @@ static uint32_t close_ends(const struct run *run, const struct app *app, bool al
         return count;
     if (count == 0) /* not one beat: the gap has lasted since it should have begun */
         app->ends[count++] = (uint32_t)(app->spec->at * 1e6);
-    if (end > app->ends[count - 1] && end - app->ends[count - 1] > app->spec->period_ms * 1000)
+    if (end > app->ends[count - 1] && end - app->ends[count - 1] > app->spec->period_ms * 1000) {
+        app->spent[count] = app->spent[count - 1]; /* not known */
+        app->spent[count].overslept = 0;
         app->ends[count++] = end;
+    }
     return count;
 }
 
@@ -105,6 +108,8 @@ static void put_gaps(const struct gaps *gaps)
     put_real("gap_worst_at_s", known, gaps->worst[0].t);
     put_real("gap_p99_ms", known, gaps->p99_ms);
     put_real("gap_p50_ms", known, gaps->p50_ms);
+    put_real("gap_raw_worst_ms", known, gaps->raw_worst_ms);
+    put_real("overslept_ms", known, gaps->overslept_ms);
     put_int("gaps_over_33ms", known, gaps->over_33ms);
     put_int("gaps_over_100ms", known, gaps->over_100ms);
     open_list("gaps_worst");
@@ -112,6 +117,10 @@ static void put_gaps(const struct gaps *gaps)
         open_item();
         put_real("ms", true, gaps->worst[i].ms);
         put_real("t", true, gaps->worst[i].t);
+        put_real("run_ms", true, gaps->worst[i].run_ms);
+        put_real("wait_ms", true, gaps->worst[i].wait_ms);
+        put_real("busy_ms", true, gaps->worst[i].busy_ms);
+        put_real("overslept_ms", true, gaps->worst[i].overslept_ms);
         close_with("}");
     }
     close_with("]");
@@ -123,7 +132,7 @@ static void put_heartbeat(const struct run *run, size_t index, const bool *alive
     bool known = index < run->count;
     const struct app *app = &run->apps[index];
     uint32_t beats = known ? count_ends(run, app) : 0;
-    gaps_measure(app->ends, known ? close_ends(run, app, alive[index]) : 0, &gaps);
+    gaps_measure(app->ends, app->spent, known ? close_ends(run, app, alive[index]) : 0, &gaps);
     put_gaps(&gaps);
     put_int("beats", known, beats ? beats - 1 : 0);
     put_bool("foreground_alive", known, known && alive[index]);
@@ -160,8 +169,8 @@ static void put_switch(const struct run *run, const bool *alive)
     static struct gaps early, late;
     while (first < count && app->ends[first] - app->ends[0] < 1000000)
         first++;
-    gaps_measure(app->ends, first < count ? first + 1 : count, &early);
-    gaps_measure(app->ends + first, count - first, &late);
+    gaps_measure(app->ends, app->spent, first < count ? first + 1 : count, &early);
+    gaps_measure(app->ends + first, app->spent + first, count - first, &late);
     put_real("switch_gap_worst_ms", early.count > 0, early.worst[0].ms);
     put_real("switch_gap_worst_after_ms", late.count > 0, late.worst[0].ms);
     put_bool("switch_alive", index < run->count, index < run->count && alive[index]);

@@ -51,6 +51,7 @@ static void add_app(struct run *run, const struct spec *spec, size_t index)
     if (spec->period_ms > 0) {
         app->ends_size = (uint32_t)(run->plan->seconds * 1000.0 / spec->period_ms) + 64;
         app->ends = share(app->ends_size * sizeof *app->ends);
+        app->spent = share(app->ends_size * sizeof *app->spent);
     }
     run->count++;
 }

@@ -1,0 +1,62 @@
+/* Owns what a heartbeat knows of its own time: running, waiting for the processor, and the emulator's lateness. */
+#include "load.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BUSY_FIELD 7 /* of "cpu0": all processes' time on it, in nanoseconds (Documentation/scheduler/sched-stats.rst) */
+
+static int own = -1, processor = -1;
+
+/* In the application itself: /proc/self is resolved by the open. */
+void spent_open(void)
+{
+    own = open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC);
+    if (sysconf(_SC_NPROCESSORS_ONLN) == 1)
+        processor = open("/proc/schedstat", O_RDONLY | O_CLOEXEC);
+}
+
+static bool text(int descriptor, char *buffer, size_t size)
+{
+    ssize_t length = descriptor < 0 ? -1 : pread(descriptor, buffer, size - 1, 0);
+    buffer[length > 0 ? length : 0] = 0;
+    return length > 0;
+}
+
+static uint32_t busy_us(void)
+{
+    char buffer[512], *field;
+    if (!text(processor, buffer, sizeof buffer) || !(field = strstr(buffer, "cpu0 ")))
+        return 0;
+    field += strlen("cpu0 ");
+    for (int number = 1; number < BUSY_FIELD; number++)
+        strtoull(field, &field, 10);
+    return (uint32_t)(strtoull(field, NULL, 10) / 1000);
+}
+
+void spent_read(struct spent *spent)
+{
+    char buffer[80], *rest;
+    *spent = (struct spent){.busy = busy_us()};
+    if (text(own, buffer, sizeof buffer)) { /* nanoseconds: run, waited */
+        spent->run = (uint32_t)(strtoull(buffer, &rest, 10) / 1000);
+        spent->wait = (uint32_t)(strtoull(rest, NULL, 10) / 1000);
+    }
+}
+
+/* Microseconds that an idle processor let pass after `deadline`. A board's timer fires when it is idle; under
+   counted instructions idle time is the emulating machine's, which may be late. Asked right after a sleep since
+   `since`: what is waited for inside a beat (a page, a lock, reclaim's throttle) never counts. */
+uint32_t spent_overslept(uint64_t since, uint64_t deadline, uint32_t busy_before)
+{
+    uint64_t now = now_ns();
+    if (processor < 0 || now <= deadline || since >= deadline)
+        return 0;
+    uint64_t late = (now - deadline) / 1000, slept = (now - since) / 1000, meant = (deadline - since) / 1000;
+    uint32_t busy = busy_us() - busy_before;
+    uint64_t idle = slept > busy ? slept - busy : 0;
+    uint64_t overslept = idle > meant ? idle - meant : 0;
+    return (uint32_t)(overslept < late ? overslept : late);
+}
