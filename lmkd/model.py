@@ -44,6 +44,10 @@ FLAG_DECLARED_FOREGROUND = 1
 """A rule of the configuration gave the foreground's or a more important priority."""
 FLAG_GROUP = 2
 """The rule asks for the whole group (tree or cgroup) to be ended, not the one process."""
+FLAG_TRIM = 4
+"""It may be paged out when idle."""
+FLAG_FREEZE = 8
+"""It may be stopped for a while when it thrashes."""
 
 
 def class_of(priority: int) -> str:
@@ -130,9 +134,17 @@ class Settings:
     runaway_horizon_ms: int
     idle_interval_ms: int
     stall_window_ms: int
-    stall_free_pct: int
+    stall_free_kib: int
     set_limit: int
     fault_meter: bool
+    trim: bool
+    trim_free_kib: int
+    trim_idle_ms: int
+    respawn_hold: bool
+    hold_base_ms: int
+    hold_max_ms: int
+    freeze_max_ms: int
+    protect_foreground: bool
 
 
 @value

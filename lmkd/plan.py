@@ -6,11 +6,7 @@ import marshal
 
 from lmkd.errors import LmkdError
 from lmkd.model import Settings
-from lmkd.values import as_dict, field_names, replace, value
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from lmkd.values import as_dict, value
 
 PLAN_BYTES_MAX = 1 << 20
 FORMAT = 1
@@ -29,6 +25,8 @@ class Rule:
     grace_ms: int
     group: str
     where: str
+    trim: bool | None = None
+    freeze: bool | None = None
 
 
 @value
@@ -42,6 +40,8 @@ class Plan:
     settings: Settings
     rules: tuple[Rule, ...]
     class_grace_ms: tuple[tuple[str, int], ...]
+    class_trim: tuple[tuple[str, bool], ...]
+    class_freeze: tuple[tuple[str, bool], ...]
     page_kib: int
     cpus: int
     proc: str
@@ -52,7 +52,6 @@ class Plan:
     run_dir: str
     mirror: bool
     dry_run: bool
-    psi: bool
     some_us: int
     full_us: int
     window_us: int
@@ -84,10 +83,3 @@ def load_plan(data: bytes) -> Plan:
         return Plan(**fields)
     except (ValueError, TypeError, KeyError, EOFError) as error:
         raise LmkdError(f"plan: not a whole plan ({error})") from error
-
-
-def with_override(settings: Settings, name: str, number: Any) -> Settings:
-    """Settings with one number changed; LmkdError for a name that it does not have."""
-    if name not in field_names(Settings):
-        raise LmkdError(f"policy: {name} is not a number of the policy")
-    return replace(settings, **{name: number})

@@ -26,6 +26,11 @@ WINDOW_US = 500_000
 WINDOW_PLAIN_US = 2_000_000
 """Without CAP_SYS_RESOURCE the kernel takes windows in multiples of 2 s only (Documentation/accounting/psi.rst)."""
 FULL_SHARE = 2
+OVERRIDES = (
+    "kill_horizon_ms", "runaway_horizon_ms", "runaway", "idle_interval_ms", "stall_window_ms", "set_limit", "trim",
+    "trim_idle_ms", "respawn_hold", "hold_base_ms", "hold_max_ms", "freeze_max_ms", "protect_foreground",
+)  # fmt: skip
+"""Settings that the configuration's policy section may give, under the same names."""
 _BOOTSTRAP = "import sys; sys.path.append(sys.argv[1]); from lmkd.resident import main; main(int(sys.argv[2]))"
 
 
@@ -131,6 +136,8 @@ def _compile(
         settings=_settings(roots, config, page_kib),
         rules=tuple(_rules(config)),
         class_grace_ms=tuple(config.grace),
+        class_trim=config.trim,
+        class_freeze=config.freeze,
         page_kib=page_kib,
         cpus=max(1, os.sysconf("SC_NPROCESSORS_CONF")),  # with those that are offline: numbers need not be dense
         proc=str(roots.proc),
@@ -141,7 +148,6 @@ def _compile(
         run_dir=str(roots.run),
         mirror=config.mirror_oom_score_adj,
         dry_run=dry_run,
-        psi=(roots.proc / "pressure" / "memory").exists(),
         some_us=some_us,
         full_us=max(1, some_us // FULL_SHARE),
         window_us=window_us,
@@ -170,11 +176,11 @@ def _settings(roots: Roots, config: Config, page_kib: int) -> Settings:
     marks = _watermarks(roots)
     policy = config.policy
     overrides: dict[str, Any] = {}
-    if policy.headroom_floor is not None:
-        overrides["headroom_floor_kib"] = policy.headroom_floor.kib_of(ram_kib)
-    if policy.file_floor is not None:
-        overrides["file_floor_kib"] = policy.file_floor.kib_of(ram_kib)
-    for name in ("kill_horizon_ms", "runaway_horizon_ms", "runaway", "idle_interval_ms"):
+    for name in ("headroom_floor", "file_floor", "stall_free", "trim_free"):
+        amount = getattr(policy, name)
+        if amount is not None:
+            overrides[f"{name}_kib"] = amount.kib_of(ram_kib)
+    for name in OVERRIDES:
         number = getattr(policy, name)
         if number is not None:
             overrides[name] = number

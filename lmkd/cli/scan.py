@@ -53,7 +53,7 @@ def _row(process: Process, rules: tuple[tuple[Any, ...], ...], stored_share: flo
     priority, rule = process.oom_score_adj, OWN_RULE
     index = matching.match_rule(rules, _facts(process))
     if index is not None:
-        _, _, priority, _, protect, *_, rule = rules[index]
+        _, _, priority, _, protect, _, _, _, rule, *_ = rules[index]
         priority = PRIORITY_NEVER if protect else priority
     if process.pid == 1:
         priority, rule = PRIORITY_NEVER, INIT_RULE

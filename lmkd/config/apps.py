@@ -79,9 +79,15 @@ def _made(settings: dict[str, Setting], matchers: tuple[Matcher, ...], priority:
         on_kill=on_kill if isinstance(on_kill, str) else None,
         grace_ms=grace_ms if isinstance(grace_ms, int) else None,
         group=group if isinstance(group, str) else "process",
+        trim=_flag(settings.get("trim")),
+        freeze=_flag(settings.get("freeze")),
         file=place.file,
         line=place.line,
     )
+
+
+def _flag(setting: Setting) -> bool | None:
+    return setting if isinstance(setting, bool) else None
 
 
 def _where(node: yaml.Node, number: int) -> str:

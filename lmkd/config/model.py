@@ -71,6 +71,17 @@ class PolicyConfig:
     runaway_horizon_ms: int | None
     runaway: bool
     idle_interval_ms: int | None
+    stall_window_ms: int | None
+    stall_free: Amount | None
+    set_limit: int | None
+    trim: bool
+    trim_free: Amount | None
+    trim_idle_ms: int | None
+    respawn_hold: bool
+    hold_base_ms: int | None
+    hold_max_ms: int | None
+    freeze_max_ms: int | None
+    protect_foreground: bool
 
 
 @value
@@ -112,6 +123,8 @@ class AppRule:
     on_kill: str | None
     grace_ms: int | None
     group: str
+    trim: bool | None
+    freeze: bool | None
     file: str
     line: int
 
@@ -121,8 +134,8 @@ class Config:
     """Everything that can be configured, validated and complete.
 
     ``apps`` is in matching order: the first rule that matches wins. ``grace`` has (class, ms between SIGTERM
-    and SIGKILL); ``sysctls`` (name, value) that replace lmkd's own choice. ``sources`` are the files it was
-    read from, in reading order; empty: built-in defaults.
+    and SIGKILL), ``trim`` and ``freeze`` (class, allowed); ``sysctls`` (name, value) that replace lmkd's own
+    choice. ``sources`` are the files it was read from, in reading order; empty: built-in defaults.
     """
 
     stall_budget_ms: int
@@ -131,6 +144,8 @@ class Config:
     sysctls: tuple[tuple[str, int], ...]
     mirror_oom_score_adj: bool
     grace: tuple[tuple[str, int], ...]
+    trim: tuple[tuple[str, bool], ...]
+    freeze: tuple[tuple[str, bool], ...]
     policy: PolicyConfig
     control: ControlConfig
     log: LogConfig
@@ -147,7 +162,7 @@ def rule_table(config: Config) -> tuple[tuple[Any, ...], ...]:
     """The rules of ``config`` as plain tuples that ``marshal`` takes and ``lmkd.matching.match_rule`` reads.
 
     A row is (name, ((field, kind, pattern), ...), priority, class_name or "", protect, on_kill or "",
-    grace_ms or -1, group, "file:line").
+    grace_ms or -1, group, "file:line", trim, freeze); the last two are None when the class decides.
     """
     return tuple(
         (
@@ -160,6 +175,8 @@ def rule_table(config: Config) -> tuple[tuple[Any, ...], ...]:
             -1 if rule.grace_ms is None else rule.grace_ms,
             rule.group,
             f"{rule.file}:{rule.line}",
+            rule.trim,
+            rule.freeze,
         )
         for rule in config.apps
     )

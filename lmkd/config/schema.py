@@ -49,6 +49,10 @@ _TOP_FIELDS = (
     Field(TOP, "mirror_oom_score_adj", "bool", "true",
           "Write priorities to oom_score_adj, so that the kernel, if it ever kills, picks as lmkd would."),
     Field(TOP, "grace", "section", "", "Time between SIGTERM and SIGKILL by class; 0ms: SIGKILL at once."),
+    Field(TOP, "trim", "section", "",
+          "Classes whose idle applications are paged out to the store before memory is short."),
+    Field(TOP, "freeze", "section", "",
+          "Classes whose applications may be stopped for a while when they thrash; they are always let go again."),
     Field(TOP, "policy", "section", "", "Numbers that lmkd derives from the machine unless they are given."),
     Field(TOP, "control", "section", "", "The control socket."),
     Field(TOP, "log", "section", "", "What is logged."),
@@ -95,6 +99,14 @@ _GRACE_FIELDS = tuple(
     for name, default in _GRACE_DEFAULTS
 )
 
+_TRIM_DEFAULTS = (("visible", "false"), ("service", "false"), ("background", "true"), ("cached", "true"))
+_TRIM_FIELDS = tuple(
+    Field("trim", name, "bool", default, f"For class {name}.") for name, default in _TRIM_DEFAULTS
+)
+_FREEZE_FIELDS = tuple(
+    Field("freeze", name, "bool", "false", f"For class {name}.") for name in ("service", "background", "cached")
+)
+
 _POLICY_FIELDS = (
     Field("policy", "headroom_floor", "amount", AUTO, "Below this headroom applications are ended.",
           low=0, high=50, low_kib=0),
@@ -108,6 +120,25 @@ _POLICY_FIELDS = (
     Field("policy", "runaway", "bool", "true", "Whether a runaway application may die before lower ones."),
     Field("policy", "idle_interval", "duration", AUTO, "The longest time between looks at an idle machine.",
           low=100, high=3_600_000),
+    Field("policy", "stall_window", "duration", AUTO, "The time over which the foreground's stall is measured.",
+          low=100, high=10_000),
+    Field("policy", "stall_free", "amount", AUTO, "With more headroom than this a stall alone ends nobody.",
+          low=0, high=100, low_kib=0),
+    Field("policy", "set_limit", "int", AUTO, "How many applications one decision may end at most.", low=1, high=64),
+    Field("policy", "trim", "bool", "true", "Whether idle applications are paged out before memory is short."),
+    Field("policy", "trim_free", "amount", AUTO, "Memory that trimming keeps free for what comes suddenly.",
+          low=0, high=50, low_kib=0),
+    Field("policy", "trim_idle", "duration", AUTO, "How long an application must have been idle to be trimmed.",
+          low=100, high=3_600_000),
+    Field("policy", "respawn_hold", "bool", "true",
+          "Whether an application that comes back soon after its kill is stopped for a while, longer each time."),
+    Field("policy", "hold_base", "duration", AUTO, "The first such stop; each further one is twice as long.",
+          low=100, high=60_000),
+    Field("policy", "hold_max", "duration", AUTO, "The longest such stop.", low=100, high=3_600_000),
+    Field("policy", "freeze_max", "duration", AUTO, "The longest that an application which thrashes is stopped.",
+          low=100, high=60_000),
+    Field("policy", "protect_foreground", "bool", "true",
+          "Whether the memory of a declared foreground with a cgroup of its own is set as its memory.low."),
 )
 
 _OTHER_FIELDS = (
@@ -127,6 +158,8 @@ _APP_FIELDS = (
     Field(APP, "on_kill", "path", "", "A program that is run after a kill, without arguments."),
     Field(APP, "grace", "duration", "", "Time between SIGTERM and SIGKILL, in place of the class's.",
           low=0, high=60_000),
+    Field(APP, "trim", "bool", "", "Whether it may be paged out when idle, in place of what its class says."),
+    Field(APP, "freeze", "bool", "", "Whether it may be stopped when it thrashes, in place of what its class says."),
     Field(APP, "group", "word", "process", "What dies together: it, it and all below it, or its cgroup.",
           allowed=("process", "tree", "cgroup")),
 )
@@ -143,7 +176,8 @@ _MATCH_FIELDS = tuple(Field(MATCH, key, "pattern", "", doc) for key, doc in _MAT
 assert tuple(key for key, _ in _MATCH_DOCS) == MATCH_FIELDS
 
 FIELDS: tuple[Field, ...] = (
-    *_TOP_FIELDS, *_STORE_FIELDS, *_SYSCTL_FIELDS, *_GRACE_FIELDS, *_POLICY_FIELDS, *_OTHER_FIELDS,
+    *_TOP_FIELDS, *_STORE_FIELDS, *_SYSCTL_FIELDS, *_GRACE_FIELDS, *_TRIM_FIELDS, *_FREEZE_FIELDS,
+    *_POLICY_FIELDS, *_OTHER_FIELDS,
     *_APP_FIELDS, *_MATCH_FIELDS,
 )
 

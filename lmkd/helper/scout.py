@@ -5,69 +5,27 @@ from __future__ import annotations
 import errno
 import os
 
+from lmkd.helper.entry import Classes, Entry
 from lmkd.helper.facts import Matcher
 from lmkd.helper.mirror import Mirror
 from lmkd.kernel.counters import find_number
 from lmkd.kernel.pinned import read_once
 from lmkd.kernel.proc_events import parse_events
 from lmkd.kernel.process import list_pids, read_cgroup, read_exe, read_oom_score_adj, read_sizes, read_stat
-from lmkd.model import (
-    FLAG_DECLARED_FOREGROUND,
-    FLAG_GROUP,
-    PRIORITY_FOREGROUND,
-    PRIORITY_NEVER,
-    Candidate,
-    class_of,
-)
+from lmkd.model import PRIORITY_NEVER, Candidate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lmkd.kernel.process import Sizes, Stat
-    from lmkd.plan import Plan, Rule
+    from lmkd.kernel.process import Sizes
+    from lmkd.plan import Plan
 
 PRIVATE_MIN_KIB = 2048
 """Below this, how much a forked child shares with its parent is not worth walking its page tables."""
 GROWN_MIN_KIB = 1024
 SHARE_WORTH = 4
 EVENT_BYTES = 65536
-
-
-class Entry:
-    """What is known of one process. Mutable, and never leaves the scout."""
-
-    __slots__ = (
-        "base_adj",
-        "cgroup",
-        "comm",
-        "forked",
-        "grace_ms",
-        "name",
-        "own_adj",
-        "parent",
-        "priority",
-        "rule",
-        "settled",
-        "shared_kib",
-        "sizes",
-        "start",
-    )
-
-    def __init__(self, stat: Stat) -> None:
-        self.start = stat.start_ticks
-        self.parent = stat.parent
-        self.comm = self.name = stat.comm
-        self.settled = False
-        self.base_adj = 0
-        self.rule = -1
-        self.priority = 0
-        self.grace_ms = 0
-        self.own_adj = True
-        self.forked = False
-        self.cgroup = ""
-        self.shared_kib = 0
-        self.sizes: Sizes | None = None
 
 
 class Scout:
@@ -84,7 +42,7 @@ class Scout:
         self._excluded = frozenset(excluded)
         self._matcher = Matcher(plan.proc, plan.rules)
         self._mirror = Mirror(plan.proc, plan.mirror and not plan.dry_run, report)
-        self._grace = dict(plan.class_grace_ms)
+        self._classes = Classes(plan)
         self._entries: dict[int, Entry] = {}
         self._dead: dict[int, Entry] = {}
         self._fresh: set[int] = set()
@@ -177,11 +135,6 @@ class Scout:
             if sizes is None or pid == 1:
                 continue
             gain = max(0, sizes.anon_kib - entry.shared_kib) + int(sizes.swapped_kib * store_share)
-            flags = 0
-            if not entry.own_adj and entry.priority <= PRIORITY_FOREGROUND:
-                flags |= FLAG_DECLARED_FOREGROUND
-            if entry.rule >= 0 and self._plan.rules[entry.rule].group != "process":
-                flags |= FLAG_GROUP
             found.append(
                 Candidate(
                     pid,
@@ -190,8 +143,8 @@ class Scout:
                     gain,
                     sizes.anon_kib,
                     sizes.swapped_kib,
-                    self._grace_of(entry),
-                    flags,
+                    self._classes.grace_ms(entry),
+                    self._classes.flags(entry),
                     entry.rule,
                     entry.name,
                 )
@@ -208,11 +161,6 @@ class Scout:
         if not entry.forked or parent is None or parent.sizes is None or sizes.anon_kib < PRIVATE_MIN_KIB:
             return False
         return (parent.sizes.anon_kib + parent.sizes.swapped_kib) * SHARE_WORTH >= sizes.anon_kib
-
-    def rule_of(self, pid: int) -> Rule | None:
-        """The rule of a process, None when none matched or it is not known."""
-        entry = self._entries.get(pid)
-        return self._plan.rules[entry.rule] if entry is not None and entry.rule >= 0 else None
 
     def parents(self) -> list[tuple[int, int]]:
         """(pid, parent when it was first seen) of all known processes."""
@@ -231,11 +179,6 @@ class Scout:
     def pids(self) -> list[int]:
         """All known processes."""
         return list(self._entries)
-
-    def _grace_of(self, entry: Entry) -> int:
-        if entry.grace_ms >= 0:
-            return entry.grace_ms
-        return self._grace.get(class_of(entry.priority), 0)
 
     def _identify(self, pid: int, again: bool = False) -> None:
         """Make or renew the entry of a process, when it is not the one that is known, and when told ``again``.

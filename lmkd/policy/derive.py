@@ -20,6 +20,10 @@ IDLE_INTERVAL_MS = 10_000
 STALL_WINDOW_MS = 500
 STALL_FREE_PCT = 15
 SET_LIMIT = 8
+TRIM_FREE_PCT, TRIM_FREE_MIN_KIB = 8, 4096
+TRIM_IDLE_MS = 5000
+HOLD_BASE_MS, HOLD_MAX_MS = 1000, 60_000
+FREEZE_MAX_MS = 5000
 
 
 def derive(
@@ -43,8 +47,16 @@ def derive(
         runaway_horizon_ms=RUNAWAY_HORIZON_MS,
         idle_interval_ms=IDLE_INTERVAL_MS,
         stall_window_ms=STALL_WINDOW_MS,
-        stall_free_pct=STALL_FREE_PCT,
+        stall_free_kib=ram_kib * STALL_FREE_PCT // 100,
         set_limit=SET_LIMIT,
         fault_meter=fault_meter,
+        trim=True,
+        trim_free_kib=max(TRIM_FREE_MIN_KIB, ram_kib * TRIM_FREE_PCT // 100),
+        trim_idle_ms=TRIM_IDLE_MS,
+        respawn_hold=True,
+        hold_base_ms=HOLD_BASE_MS,
+        hold_max_ms=HOLD_MAX_MS,
+        freeze_max_ms=FREEZE_MAX_MS,
+        protect_foreground=True,
     )
     return replace(settings, **overrides)

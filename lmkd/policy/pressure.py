@@ -86,7 +86,7 @@ def _reason(settings: Settings, signs: Signs, left_kib: int, lasts_ms: float) ->
         # Past its limit every write fails, and the kernel reclaims in vain: a dying process spins in that as well.
         return "the store is full before a kill could help"
     budget_pct = settings.stall_budget_ms * 100 / settings.stall_window_ms
-    scarce = left_kib < settings.ram_kib * settings.stall_free_pct // 100
+    scarce = left_kib < settings.stall_free_kib
     if scarce and room.free_kib <= 0 and stall.full_pct > budget_pct and stall.refaults_s > 0:
         return "stall: the foreground waits for memory that others hold"
     return ""

@@ -10,12 +10,11 @@ APPS = (HEARTBEAT, BACKGROUND)
 
 TWO_FRAMES_MS = 33
 CROWDED_MS = 50
-SMOOTH = (Bound("foreground_alive", "==", True), Bound("gap_worst_ms", "<=", TWO_FRAMES_MS))
+ALIVE = Bound("foreground_alive", "==", True)
+SMOOTH = (ALIVE, Bound("gap_worst_ms", "<=", TWO_FRAMES_MS))
 NO_KERNEL_KILL = Bound("oom_kill_delta", "==", 0)
 LEAN = Bound("manager_pss_kib", "<=", 9 * 1024)
-CROWDED = (
-    Bound("foreground_alive", "==", True), Bound("gap_worst_ms", "<=", CROWDED_MS), NO_KERNEL_KILL, LEAN,
-)  # fmt: skip
+CROWDED = (ALIVE, Bound("gap_worst_ms", "<=", CROWDED_MS), NO_KERNEL_KILL, LEAN)
 PROMISE = (*SMOOTH, NO_KERNEL_KILL, LEAN)
 
 
@@ -26,7 +25,7 @@ def _grow(rate_mb: int, compress: int) -> Scenario:
         about=f"one application grows at {rate_mb} MB/s without end, {kind}ressible",
         load=(*APPS, f"--grow rate={rate_mb}M,limit=0,compress={compress},adj=200,delay=3"),
         seconds=60 if rate_mb < 10 else 30,
-        bounds=(*PROMISE, Bound("grow_died", "==", True)),
+        bounds=(*PROMISE, Bound("grow_died", "==", True), Bound("background_kept", ">=", 6)),
     )
 
 
@@ -63,7 +62,10 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "switch", "an idle application whose pages were stored becomes a second foreground",
-        load=(*APPS, "--switch at=14,size=24M,adj=900,at_adj=0", "--grow rate=30M,limit=110M,compress=3,adj=200,delay=3"),
+        load=(
+            *APPS, "--switch at=14,size=24M,adj=900,at_adj=0",
+            "--grow rate=30M,limit=110M,compress=3,adj=200,delay=3",
+        ),
         bounds=(
             *PROMISE, Bound("switch_alive", "==", True), Bound("switch_gap_worst_ms", "<=", CROWDED_MS),
             Bound("background_kept", "==", 8),

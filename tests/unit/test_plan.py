@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmkd.errors import LmkdError
-from lmkd.plan import FORMAT, Plan, Rule, dump_plan, load_plan, with_override
+from lmkd.plan import FORMAT, Plan, Rule, dump_plan, load_plan
 from lmkd.policy.derive import derive
 from lmkd.values import as_dict, replace
 from tests.unit.plans import make_plan, make_rule
@@ -74,12 +74,6 @@ def test_what_is_no_plan_is_an_error(data: bytes) -> None:
 def test_a_plan_of_another_format_says_what_to_do() -> None:
     with pytest.raises(LmkdError, match="restart the service"):
         load_plan(marshal.dumps((FORMAT + 1, {})))
-
-
-def test_one_number_of_the_policy_can_be_changed() -> None:
-    assert with_override(PLAN.settings, "set_limit", 2) == replace(PLAN.settings, set_limit=2)
-    with pytest.raises(LmkdError, match="nonsense is not a number of the policy"):
-        with_override(PLAN.settings, "nonsense", 2)
 
 
 @pytest.mark.parametrize(

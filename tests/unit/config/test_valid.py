@@ -65,6 +65,8 @@ def test_the_shape_of_the_issue_is_read() -> None:
         -1,
         "process",
         "lmkd.yaml:7",
+        None,
+        None,
     )
 
 
