@@ -7,6 +7,8 @@ PYTHON := $(VENV)/bin/python
 VENV_READY := $(VENV)/.ready
 BOARD_READY := build/board-packages
 REPORTS := build/reports
+# Such as --seeds 3, or --only grow-30-comp; see: python -m tests.board bench --help
+BENCH_OPTIONS :=
 
 BOARD_PACKAGES := qemu-system-arm mmdebstrap gcc-arm-linux-gnueabihf libc6-dev-armhf-cross e2fsprogs cpio gzip kmod
 
@@ -16,7 +18,7 @@ help:
 	@echo 'make unit        unit and property tests, in random order'
 	@echo 'make lint        ruff and mypy'
 	@echo 'make board-test  the essential scenarios on the emulated board'
-	@echo 'make bench       compare with no manager and with the peers, write docs/benchmark.md'
+	@echo 'make bench       compare with no manager and with the peers (about an hour), write docs/benchmark.md'
 	@echo 'make docs        write docs/configuration.md from the schema'
 	@echo 'make image       build the image of the emulated board (or take it from the cache)'
 	@echo 'make wheel       build the wheel in dist/'
@@ -41,7 +43,8 @@ board-test: $(VENV_READY) $(BOARD_READY)
 	$(PYTHON) -m pytest tests/board -m board --junit-xml=$(REPORTS)/board.xml
 
 bench: $(VENV_READY) $(BOARD_READY)
-	$(PYTHON) -m tests.board bench
+	$(PYTHON) -m tests.board bench $(BENCH_OPTIONS)
+	$(PYTHON) -m tests.board timeline
 
 image: $(VENV_READY) $(BOARD_READY)
 	$(PYTHON) -m tests.board image

@@ -48,6 +48,8 @@ FLAG_TRIM = 4
 """It may be paged out when idle."""
 FLAG_FREEZE = 8
 """It may be stopped for a while when it thrashes."""
+FLAG_RESPAWNED = 16
+"""It came back after lmkd had ended it: what it did before it is likely to do again."""
 
 
 def class_of(priority: int) -> str:
@@ -193,6 +195,36 @@ class Refresh:
 
 
 @value
+class Trim:
+    """Have the helper page out idle applications until ``kib`` have gone; 0: only see who is idle."""
+
+    kib: int
+
+
+@value
+class Freeze:
+    """Have the helper stop a process that thrashes, for ``ms`` at most: it lets it go by itself."""
+
+    pid: int
+    start_ticks: int
+    ms: int
+
+
+@value
+class Thaw:
+    """Have the helper let a stopped process go before its time."""
+
+    pid: int
+
+
+@value
+class Compact:
+    """Have the helper compact the store: deaths leave holes in it, now ``slack_kib`` more than the bytes it holds."""
+
+    slack_kib: int
+
+
+@value
 class Explain:
     """Have the helper find and record who holds memory that no kill returns (tmpfs files)."""
 
@@ -217,4 +249,4 @@ class Wake:
 
 
 if TYPE_CHECKING:
-    Action = Kill | Escalate | Reap | Refresh | Explain | Note
+    Action = Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Explain | Note

@@ -34,7 +34,7 @@ class Plan:
     """Settings, rules, paths and what the kernel offers. ``notes`` are records made before the guard existed.
 
     ``config_paths`` are the files that were asked for (none: the usual places, looked at anew by a reload),
-    ``sources`` those that were read.
+    ``sources`` those that were read, ``given`` (key, file:line:column) of the numbers that they override.
     """
 
     settings: Settings
@@ -62,6 +62,8 @@ class Plan:
     started_ms: float
     log_level: str = "info"
     sources: tuple[str, ...] = ()
+    given: tuple[tuple[str, str], ...] = ()
+    psi_step_us: int = 1000
 
 
 def dump_plan(plan: Plan) -> bytes:

@@ -6,9 +6,10 @@ import os
 import sys
 import time
 
-from lmkd.errors import EXIT_OK, KernelInterfaceError, LmkdError, StoreError
+from lmkd.errors import EXIT_OK, ConfigError, KernelInterfaceError, LmkdError, StoreError
 from lmkd.plan import Plan, Rule, dump_plan
-from lmkd.values import replace
+from lmkd.units import format_kib
+from lmkd.values import as_dict, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,19 +20,13 @@ if TYPE_CHECKING:
     from lmkd.config import Config
     from lmkd.kernel.files import Roots
     from lmkd.kernel.zoneinfo import Watermarks
-    from lmkd.model import Settings
     from lmkd.store.state import StoreState
 
-WINDOW_US = 500_000
-WINDOW_PLAIN_US = 2_000_000
-"""Without CAP_SYS_RESOURCE the kernel takes windows in multiples of 2 s only (Documentation/accounting/psi.rst)."""
-FULL_SHARE = 2
-OVERRIDES = (
-    "kill_horizon_ms", "runaway_horizon_ms", "runaway", "idle_interval_ms", "stall_window_ms", "set_limit", "trim",
-    "trim_idle_ms", "respawn_hold", "hold_base_ms", "hold_max_ms", "freeze_max_ms", "protect_foreground",
-)  # fmt: skip
-"""Settings that the configuration's policy section may give, under the same names."""
-_BOOTSTRAP = "import sys; sys.path.append(sys.argv[1]); from lmkd.resident import main; main(int(sys.argv[2]))"
+_BOOTSTRAP = (
+    "import gc, sys; gc.set_threshold(50); sys.path.append(sys.argv[1]); "
+    "from lmkd.resident import main; main(int(sys.argv[2]))"
+)
+"""Modules leave cycles behind when they are made: taken away early, their place serves the next (100 KiB less)."""
 
 
 class Notes:
@@ -125,20 +120,19 @@ def _store(roots: Roots, config: Config, dry_run: bool, reload: bool, notes: Not
 def _compile(
     roots: Roots, config: Config, store: StoreState, dry_run: bool, notes: Notes, started_ms: float
 ) -> Plan:
-    page_kib = os.sysconf("SC_PAGE_SIZE") // 1024
-    unprivileged = any("CAP_SYS_RESOURCE" in str(fields) for _event, fields, _level in notes.items)
-    window_us = WINDOW_PLAIN_US if unprivileged else WINDOW_US
-    some_us = config.stall_budget_ms * 1000
+    from lmkd.policy.derive import settings_of
+
+    numbers = policy_numbers(roots, config)
     zram_stat = ""
     if store.device and store.kind == "zram":
         zram_stat = str(roots.sys / "block" / os.path.basename(store.device) / "mm_stat")
     return Plan(
-        settings=_settings(roots, config, page_kib),
+        settings=settings_of(numbers),
         rules=tuple(_rules(config)),
         class_grace_ms=tuple(config.grace),
         class_trim=config.trim,
         class_freeze=config.freeze,
-        page_kib=page_kib,
+        page_kib=_page_kib(),
         cpus=max(1, os.sysconf("SC_NPROCESSORS_CONF")),  # with those that are offline: numbers need not be dense
         proc=str(roots.proc),
         zram_stat=zram_stat,
@@ -148,9 +142,9 @@ def _compile(
         run_dir=str(roots.run),
         mirror=config.mirror_oom_score_adj,
         dry_run=dry_run,
-        some_us=some_us,
-        full_us=max(1, some_us // FULL_SHARE),
-        window_us=window_us,
+        some_us=numbers["psi_some_us"],
+        full_us=numbers["psi_full_us"],
+        window_us=numbers["psi_window_us"],
         notify_socket=os.environ.get("NOTIFY_SOCKET", ""),
         config_paths=(),
         reload_argv=(sys.executable, "-m", "lmkd"),
@@ -158,6 +152,8 @@ def _compile(
         started_ms=started_ms,
         log_level=config.log.level,
         sources=config.sources,
+        given=config.given,
+        psi_step_us=numbers["psi_step_us"],
     )
 
 
@@ -168,25 +164,62 @@ def _rules(config: Config) -> list[Rule]:
     return [Rule(*row) for row in rows]
 
 
-def _settings(roots: Roots, config: Config, page_kib: int) -> Settings:
+def policy_numbers(roots: Roots, config: Config) -> dict[str, Any]:
+    """All numbers of the policy by name (see ``policy.derive``) as this board and this configuration give them.
+
+    ConfigError for what the configuration gives and this board cannot have.
+    """
+    from lmkd.kernel.capabilities import CAP_SYS_RESOURCE, abilities
     from lmkd.kernel.meminfo import parse_meminfo
-    from lmkd.policy.derive import derive
+    from lmkd.policy.derive import PSI_STEP_PLAIN_US, PSI_STEP_US, derive_numbers
 
     ram_kib = parse_meminfo((roots.proc / "meminfo").read_bytes()).total_kib
     marks = _watermarks(roots)
-    policy = config.policy
-    overrides: dict[str, Any] = {}
-    for name in ("headroom_floor", "file_floor", "stall_free", "trim_free"):
-        amount = getattr(policy, name)
-        if amount is not None:
-            overrides[f"{name}_kib"] = amount.kib_of(ram_kib)
-    for name in OVERRIDES:
-        number = getattr(policy, name)
-        if number is not None:
-            overrides[name] = number
-    low = marks.low_pages * page_kib if marks else ram_kib // 100
-    least = marks.min_pages * page_kib if marks else ram_kib // 200
-    return derive(ram_kib, least, low, config.stall_budget_ms, True, overrides)
+    page_kib = _page_kib()
+    facts = {
+        "stall_budget_ms": config.stall_budget_ms,
+        "ram_kib": ram_kib,
+        "watermark_min_kib": marks.min_pages * page_kib if marks else None,
+        "watermark_low_kib": marks.low_pages * page_kib if marks else None,
+        "fault_meter": True,
+        "psi_step_us": PSI_STEP_US if abilities(roots).has(CAP_SYS_RESOURCE) else PSI_STEP_PLAIN_US,
+    }
+    numbers = derive_numbers(facts, _overrides(config, ram_kib))
+    _refuse_too_much(config, numbers)
+    return numbers
+
+
+def _overrides(config: Config, ram_kib: int) -> dict[str, Any]:
+    """What the policy section gives, by the names and in the units of the derived numbers."""
+    from lmkd.policy.derive import NUMBERS, stem
+
+    given = as_dict(config.policy)
+    by_stem = {stem(name): item for name, item in given.items() if item is not None}
+    overrides = {}
+    for number in NUMBERS:
+        item = by_stem.get(stem(number.name))
+        if item is None:
+            continue
+        if number.name.endswith("_kib"):
+            item = item.kib_of(ram_kib)
+        overrides[number.name] = item * 1000 if number.name.endswith("_us") else item
+    return overrides
+
+
+def _refuse_too_much(config: Config, numbers: dict[str, Any]) -> None:
+    """Floors that leave nothing would end every application: that is a mistake in a size, not a wish."""
+    given = dict(config.given)
+    key = next((name for name in ("policy.headroom_floor", "policy.file_floor") if name in given), None)
+    floors = numbers["headroom_floor_kib"] + numbers["file_floor_kib"]
+    if key is not None and floors >= numbers["ram_kib"]:
+        raise ConfigError(
+            (f"{given[key]}: {key}: headroom_floor and file_floor are {format_kib(floors)} together, "
+             f"this board has {format_kib(numbers['ram_kib'])}: write less",)
+        )
+
+
+def _page_kib() -> int:
+    return os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 def _watermarks(roots: Roots) -> Watermarks | None:

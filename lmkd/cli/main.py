@@ -45,6 +45,7 @@ COMMANDS = (
     Entry("run", "lmkd.cli.run_command", "bring up the store and guard the memory of this board"),
     Entry("status", "lmkd.cli.status", "what the running lmkd sees: headroom, forecast, store, kills"),
     Entry("ps", "lmkd.cli.ps", "every process in the order in which it would be killed"),
+    Entry("explain", "lmkd.cli.explain", "how the policy's numbers came about; when and why a process would die"),
     Entry("events", "lmkd.cli.events", "what lmkd did and why, as it happens with --follow"),
     Entry("check", "lmkd.cli.check", "check configuration files, all errors at once"),
     Entry("store", "lmkd.cli.store", "bring the compressed store up or down, or look at it"),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lmkd.kernel.files import Roots
 
 HEADINGS = ("ORDER", "PID", "NAME", "PRIORITY", "RULE", "RESIDENT", "SWAPPED", "GAIN")
-_RIGHT = (0, 1, 5, 6, 7)
+RIGHT = (0, 1, 5, 6, 7)
 NEVER = "never"
 
 
@@ -68,8 +68,10 @@ def collect(
     from lmkd.kernel.files import system_roots
 
     roots = roots or system_roots()
-    rules = config.rule_table(config.load(config_paths) if config_paths else config.load_default(roots.etc))
-    return scan.kill_order(scan.read_processes(roots.proc), rules, scan.stored_share(roots))
+    loaded = config.load(config_paths) if config_paths else config.load_default(roots.etc)
+    return scan.kill_order(
+        scan.read_processes(roots.proc), config.rule_table(loaded), scan.stored_share(roots), scan.allowances(loaded)
+    )
 
 
 def numbered(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -91,10 +93,11 @@ def is_never(row: Mapping[str, Any]) -> bool:
 
 def ps_lines(rows: Iterable[Mapping[str, Any]], colour: bool) -> list[str]:
     """The table for a person."""
-    return table(HEADINGS, (_cells(row) for row in numbered(rows)), _RIGHT, colour)
+    return table(HEADINGS, (cells(row) for row in numbered(rows)), RIGHT, colour)
 
 
-def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """A row that has its ``order`` as the texts below ``HEADINGS``."""
     return (
         NEVER if row["order"] is None else str(row["order"]),
         *(format_value(row.get(key)) for key in ("pid", "name")),

@@ -12,6 +12,9 @@ from lmkd.log import format_field, format_value, paint, printable
 
 HEADING = "1"
 DIM = "2"
+COLUMNS, COLUMNS_MIN = 80, 30
+_HOLD = "\N{NO-BREAK SPACE}"
+_UNITS = ("KB", "MB", "GB", "ms", "s", "min", "h")
 
 
 def add_socket_option(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +26,24 @@ def use_colour(stream: TextIO, environment: Mapping[str, str] | None = None) -> 
     """Colour is for a terminal that can show it, unless NO_COLOR is set to anything (no-color.org)."""
     environment = os.environ if environment is None else environment
     return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+
+
+def terminal_width(stream: TextIO) -> int:
+    """Columns of the terminal; 80 where there is none, or where it does not know (a serial console says 0)."""
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return COLUMNS
+    return max(COLUMNS_MIN, columns) if columns > 0 else COLUMNS
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Text in lines of at most ``width``, where it has a space at all; a number stays with its unit."""
+    import textwrap
+
+    held = "".join((_HOLD if word.rstrip(".,;)") in _UNITS else " ") + word for word in text.split(" ")).strip()
+    lines = textwrap.wrap(held, max(1, width), break_on_hyphens=False)
+    return [line.replace(_HOLD, " ") for line in lines]
 
 
 def table(

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lmkd import matching
-from lmkd.model import PRIORITY_NEVER, class_of
+from lmkd.model import PRIORITY_FOREGROUND, PRIORITY_NEVER, class_of
 from lmkd.values import value
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lmkd.config import Config
     from lmkd.kernel.files import Roots
 
 OWN_RULE = "own oom_score_adj"
@@ -37,36 +38,66 @@ class Process:
     swapped_kib: int | None
 
 
+@value
+class Allowances:
+    """What whole classes allow, for processes whose rule says nothing else: (class, ms or allowed) each."""
+
+    grace_ms: tuple[tuple[str, int], ...] = ()
+    trim: tuple[tuple[str, bool], ...] = ()
+    freeze: tuple[tuple[str, bool], ...] = ()
+
+
+def allowances(config: Config) -> Allowances:
+    """Those of a configuration."""
+    return Allowances(config.grace, config.trim, config.freeze)
+
+
 def kill_order(
-    processes: Iterable[Process], rules: tuple[tuple[Any, ...], ...], stored_share: float | None
+    processes: Iterable[Process],
+    rules: tuple[tuple[Any, ...], ...],
+    stored_share: float | None,
+    classes: Allowances = Allowances(),  # noqa: B008 - a frozen value
 ) -> list[dict[str, Any]]:
     """Rows as the daemon's own: highest number first, smallest gain first within one, protected ones last.
 
     ``rules``: ``config.rule_table``. ``stored_share`` is the part of its size that a swapped page
     occupies in the store; None (no store) counts resident anonymous memory alone, the least that comes back.
     """
-    rows = [_row(process, rules, stored_share) for process in processes]
+    rows = [_row(process, rules, stored_share, classes) for process in processes]
     return sorted(rows, key=lambda row: (-row["priority"], row["gain_kib"], row["pid"]))
 
 
-def _row(process: Process, rules: tuple[tuple[Any, ...], ...], stored_share: float | None) -> dict[str, Any]:
+def _row(
+    process: Process, rules: tuple[tuple[Any, ...], ...], stored_share: float | None, classes: Allowances
+) -> dict[str, Any]:
     priority, rule = process.oom_score_adj, OWN_RULE
+    name: str | None = None
+    grace_ms, group, trim, freeze = -1, "process", None, None
     index = matching.match_rule(rules, _facts(process))
     if index is not None:
-        _, _, priority, _, protect, _, _, _, rule, *_ = rules[index]
+        name, _, priority, _, protect, _, grace_ms, group, rule, trim, freeze = rules[index]
         priority = PRIORITY_NEVER if protect else priority
     if process.pid == 1:
-        priority, rule = PRIORITY_NEVER, INIT_RULE
+        priority, rule, name = PRIORITY_NEVER, INIT_RULE, None
+    class_name = class_of(priority)
+    foreground = priority <= PRIORITY_FOREGROUND
     return {
         "order": None,
         "pid": process.pid,
         "name": process.comm,
         "priority": priority,
-        "class": class_of(priority),
+        "class": class_name,
         "rule": rule,
+        "rule_name": name,
         "resident_kib": process.resident_kib,
         "swapped_kib": process.swapped_kib,
         "gain_kib": process.anonymous_kib + int((process.swapped_kib or 0) * (stored_share or 0)),
+        "never": priority <= PRIORITY_NEVER,
+        "declared": foreground and index is not None,
+        "trim": not foreground and (dict(classes.trim).get(class_name, False) if trim is None else trim),
+        "freeze": not foreground and (dict(classes.freeze).get(class_name, False) if freeze is None else freeze),
+        "grace_ms": grace_ms if grace_ms >= 0 else dict(classes.grace_ms).get(class_name, 0),
+        "group": group,
     }
 
 

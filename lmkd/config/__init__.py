@@ -9,10 +9,8 @@ no rule matches keeps its own oom_score_adj.
 
 from __future__ import annotations
 
-from lmkd.config.dump import dump
 from lmkd.config.load import check, default_paths, load, load_default, parse_text
 from lmkd.config.model import (
-    CLASS_NAMES,
     PRIORITY_OF_CLASS,
     Amount,
     AppRule,
@@ -22,14 +20,12 @@ from lmkd.config.model import (
     Matcher,
     PolicyConfig,
     StoreConfig,
-    class_of_priority,
     priority_of_class,
     rule_table,
 )
 from lmkd.config.reference import reference_markdown
 
 __all__ = [
-    "CLASS_NAMES",
     "PRIORITY_OF_CLASS",
     "Amount",
     "AppRule",
@@ -40,9 +36,7 @@ __all__ = [
     "PolicyConfig",
     "StoreConfig",
     "check",
-    "class_of_priority",
     "default_paths",
-    "dump",
     "load",
     "load_default",
     "parse_text",

@@ -17,6 +17,7 @@ from lmkd.config.problems import Place, Problems
 from lmkd.config.scalars import Setting, default_of
 from lmkd.config.schema import FIELDS, Field, fields_of
 from lmkd.config.sections import Item, Reader
+from lmkd.units import format_ms
 
 _SECTION_EXAMPLES = (
     ("store", "store: {kind: zram, size: 60%}"),
@@ -27,6 +28,21 @@ _SECTION_EXAMPLES = (
     ("policy", "policy: {runaway: true}"),
     ("control", "control: {socket: /run/lmkd/control}"),
     ("log", "log: {level: info}"),
+)
+
+# A duration and another that it must not be longer than: a threshold and its window, a first step and the last.
+_NOT_LONGER = (
+    ("policy.psi_some", "policy.psi_window"),
+    ("policy.psi_full", "policy.psi_window"),
+    ("policy.psi_full", "policy.psi_some"),
+    ("stall_budget", "policy.stall_window"),
+    ("policy.hold_base", "policy.hold_max"),
+)
+# A switch, and what means nothing when it is off. A drop-in may turn off what the main file has set up.
+_USED_WITH = (
+    ("policy.runaway", ("policy.runaway_horizon",)),
+    ("policy.trim", ("policy.trim_free", "policy.trim_idle")),
+    ("policy.respawn_hold", ("policy.hold_base", "policy.hold_max")),
 )
 
 
@@ -51,6 +67,11 @@ class Settings:
         """Where the key was given; None if it was not."""
         given = self._given.get(path)
         return given[1] if given else None
+
+    def numbers_given(self) -> tuple[tuple[str, str], ...]:
+        """(key, file:line:column) of the knob and of each derived number that was given a value."""
+        return tuple((path, str(place)) for path, (setting, place) in self._given.items()
+                     if setting is not None and (path == "stall_budget" or path.startswith("policy.")))
 
     def complete(self) -> dict[str, Setting]:
         """The value of every single key of the schema: as given, else its default."""
@@ -84,10 +105,49 @@ def build_config(
         log=LogConfig(_word(values["log.level"])),
         apps=tuple(rules),
         sources=tuple(sources),
+        given=settings.numbers_given(),
     )
 
 
 def _report_contradictions(settings: Settings, values: dict[str, Setting], problems: Problems) -> None:
+    _report_sysctls(settings, values, problems)
+    for short, long in _NOT_LONGER:
+        _report_longer(short, long, settings, values, problems)
+    for switch, used in _USED_WITH:
+        off = settings.place(switch)
+        for path in used:
+            place = settings.place(path)
+            if off and place and values[switch] is False and values[path] is not None and place.file == off.file:
+                problems.add(place, path, f"is never used: {switch} is false ({off}), remove one of the two")
+    _report_floors(settings, values, problems)
+
+
+def _report_longer(
+    short: str, long: str, settings: Settings, values: dict[str, Setting], problems: Problems
+) -> None:
+    less, more = values[short], values[long]
+    if not isinstance(less, int) or not isinstance(more, int) or less <= more:
+        return
+    at, other = settings.place(short), settings.place(long)
+    if at is not None:
+        where = f", {other}" if other is not None else ""
+        problems.add(at, short, f"{format_ms(less)} is longer than {long} ({format_ms(more)}{where}): "
+                     f"write at most {more}ms, or a longer {long}")
+    elif other is not None:
+        problems.add(other, long, f"{format_ms(more)} is shorter than {short} ({format_ms(less)}): "
+                     f"write at least {less}ms, or a shorter {short}")
+
+
+def _report_floors(settings: Settings, values: dict[str, Setting], problems: Problems) -> None:
+    """Both floors as shares of RAM; sizes are compared where the RAM is known, by the planner."""
+    floor, cache = _amount(values["policy.headroom_floor"]), _amount(values["policy.file_floor"])
+    place = settings.place("policy.headroom_floor")
+    if place and floor and cache and (floor.pct or 0) + (cache.pct or 0) >= 100:
+        problems.add(place, "policy.headroom_floor", f"{floor.pct}% and file_floor's {cache.pct}% leave no memory "
+                     "for applications: write less for one of the two")
+
+
+def _report_sysctls(settings: Settings, values: dict[str, Setting], problems: Problems) -> None:
     if values["manage_sysctls"] is not False:
         return
     for field in fields_of("sysctls"):
@@ -117,6 +177,9 @@ def _policy(values: dict[str, Setting]) -> PolicyConfig:
         idle_interval_ms=_optional_number(values["policy.idle_interval"]),
         stall_window_ms=_optional_number(values["policy.stall_window"]),
         stall_free=_amount(values["policy.stall_free"]),
+        psi_some_ms=_optional_number(values["policy.psi_some"]),
+        psi_full_ms=_optional_number(values["policy.psi_full"]),
+        psi_window_ms=_optional_number(values["policy.psi_window"]),
         set_limit=_optional_number(values["policy.set_limit"]),
         trim=bool(values["policy.trim"]),
         trim_free=_amount(values["policy.trim_free"]),

@@ -66,10 +66,10 @@ def parse_text(text: str | bytes, name: str = "<text>") -> Config:
     return _load([Source(name, text)])
 
 
-def check(paths: Sequence[Path], together: bool = True) -> tuple[str, ...]:
-    """All errors of ``paths``, one line each: of each file on its own and, if asked, of all as one."""
+def check(paths: Sequence[Path]) -> tuple[str, ...]:
+    """All errors of ``paths``, one line each: of each file on its own and of all as one."""
     sources = [_read(path) for path in paths]
-    groups = [[source] for source in sources] + ([sources] if together else [])
+    groups = [*([source] for source in sources), sources]
     return tuple(dict.fromkeys(line for group in groups for line in _errors(group)))
 
 

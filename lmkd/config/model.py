@@ -4,33 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from lmkd.model import CLASSES, PRIORITY_NEVER
 from lmkd.values import value
 
 # On the scale of /proc/PID/oom_score_adj (kernel Documentation/filesystems/proc.rst, 3.1): -1000 is never.
-PRIORITY_OF_CLASS: tuple[tuple[str, int], ...] = (
-    ("protected", -1000),
-    ("foreground", 0),
-    ("visible", 100),
-    ("service", 500),
-    ("background", 700),
-    ("cached", 900),
-)
-CLASS_NAMES: tuple[str, ...] = tuple(name for name, _ in PRIORITY_OF_CLASS)
-PRIORITY_MIN = -1000
+PRIORITY_OF_CLASS = CLASSES
+PRIORITY_MIN = PRIORITY_NEVER
 PRIORITY_MAX = 1000
 
 
 def priority_of_class(name: str) -> int | None:
     """The number of a class on the oom_score_adj scale, or None for a name that is no class."""
     return next((number for known, number in PRIORITY_OF_CLASS if known == name), None)
-
-
-def class_of_priority(priority: int) -> str:
-    """The class a number falls into: the highest class not above it; -999..-1 count as foreground."""
-    if priority <= PRIORITY_MIN:
-        return "protected"
-    downwards = reversed(PRIORITY_OF_CLASS[1:])
-    return next((name for name, number in downwards if priority >= number), "foreground")
 
 
 @value
@@ -73,6 +58,9 @@ class PolicyConfig:
     idle_interval_ms: int | None
     stall_window_ms: int | None
     stall_free: Amount | None
+    psi_some_ms: int | None
+    psi_full_ms: int | None
+    psi_window_ms: int | None
     set_limit: int | None
     trim: bool
     trim_free: Amount | None
@@ -135,7 +123,8 @@ class Config:
 
     ``apps`` is in matching order: the first rule that matches wins. ``grace`` has (class, ms between SIGTERM
     and SIGKILL), ``trim`` and ``freeze`` (class, allowed); ``sysctls`` (name, value) that replace lmkd's own
-    choice. ``sources`` are the files it was read from, in reading order; empty: built-in defaults.
+    choice. ``sources`` are the files it was read from, in reading order; empty: built-in defaults. ``given`` has
+    (key, file:line:column) of ``stall_budget`` and the keys of ``policy`` that were given a value.
     """
 
     stall_budget_ms: int
@@ -151,11 +140,7 @@ class Config:
     log: LogConfig
     apps: tuple[AppRule, ...]
     sources: tuple[str, ...]
-
-    def grace_ms_of(self, priority: int) -> int:
-        """The grace of the class that ``priority`` falls into, in ms; 0 for protected, never killed."""
-        wanted = class_of_priority(priority)
-        return next((grace_ms for name, grace_ms in self.grace if name == wanted), 0)
+    given: tuple[tuple[str, str], ...] = ()
 
 
 def rule_table(config: Config) -> tuple[tuple[Any, ...], ...]:

@@ -36,10 +36,18 @@ pattern that begins with `*`: YAML takes it for an alias. `re:` makes it a regul
 is searched anywhere in the value: use `^` and `$` for its ends. A value that cannot be read matches nothing.
 """
 
+_DERIVED = """\
+`auto` follows from `stall_budget` and the board; `lmkd explain policy` shows for each number its value here, the rule
+that it follows from, and the file and line where it was given. What follows from a number that is given follows it.
+Two numbers that contradict each other are an error.
+"""
+
 _SECTIONS = (
     ("store", "The compressed store: `store`"),
     ("sysctls", "Kernel settings: `sysctls`"),
     ("grace", "Grace by class: `grace`"),
+    ("trim", "Paging out before pressure, by class: `trim`"),
+    ("freeze", "Stopping what thrashes, by class: `freeze`"),
     ("policy", "Derived numbers: `policy`"),
     ("control", "Control socket: `control`"),
     ("log", "Log: `log`"),
@@ -57,7 +65,7 @@ def reference_markdown() -> str:
     """The whole page, with every key, its type, default, limits and meaning."""
     parts = [_INTRODUCTION, "## Top level\n", _table(TOP)]
     for section, title in _SECTIONS:
-        parts += [f"## {title}\n", _table(section)]
+        parts += [f"## {title}\n", *([_DERIVED] if section == "policy" else []), _table(section)]
     parts += ["## Rules: `apps`\n", _RULES, _classes(), _table(APP)]
     parts += ["## Conditions: `match`\n", _PATTERNS, _table(MATCH)]
     return "\n".join(parts)

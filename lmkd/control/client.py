@@ -42,6 +42,14 @@ class ControlClient:
         self._send(protocol.Request("status"))
         return self._expect(self._receive(), "status", dict)
 
+    def policy(self) -> list[dict[str, Any]]:
+        """Every number of the policy: ``name``, ``value``, ``rule`` in words, ``key``, and where it was ``given``."""
+        self._send(protocol.Request("policy"))
+        rows = self._expect(self._receive(), "policy", list)
+        if not all(isinstance(row, dict) for row in rows):
+            raise ControlError(f"lmkd at {self._path} answered a number that is not an object")
+        return rows
+
     def candidates(self) -> Iterator[dict[str, Any]]:
         """Every process in the order in which it would be killed."""
         self._send(protocol.Request("candidates"))

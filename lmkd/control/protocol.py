@@ -5,6 +5,7 @@ Requests and their replies; each object also has ``"v":1``, each reply ``"ok":tr
     {"op":"status"}                             {"status":{...}}
     {"op":"events","since":N,"follow":false}    {"event":{...}} for each from number N on, {"end":true}
     {"op":"candidates"}                         {"candidates":[...]} with at most 64 rows each, {"end":true}
+    {"op":"policy"}                             {"policy":[...]}, a row for each number (policy.derive.explained)
 
 Whatever is wrong is answered by ``{"v":1,"ok":false,"error":"..."}``, and the connection stays usable.
 """
@@ -25,7 +26,7 @@ REPLY_LIMIT_BYTES = 65536
 CANDIDATES_IN_REPLY = 64
 SEQUENCE_LIMIT = 2**63
 
-_OPERATIONS = {"status": (), "events": ("since", "follow"), "candidates": ()}
+_OPERATIONS = {"status": (), "events": ("since", "follow"), "candidates": (), "policy": ()}
 _ERROR_LIMIT_CHARS = 500
 
 
@@ -69,6 +70,11 @@ def decode_request(message: bytes) -> Request:
 def encode_status(status: Mapping[str, Any]) -> bytes:
     """The reply to ``status``; ControlError when it cannot be sent."""
     return _reply(status=dict(status))
+
+
+def encode_policy(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """The reply to ``policy``; ControlError when it cannot be sent."""
+    return _reply(policy=list(rows))
 
 
 def encode_event(event: Mapping[str, Any]) -> bytes:

@@ -24,6 +24,9 @@ class Source(Protocol):
     def status(self) -> Mapping[str, Any]:
         """The state of the service, keys with their units."""
 
+    def policy(self) -> Iterable[Mapping[str, Any]]:
+        """Every number of the policy, how it follows, and where it was given."""
+
     def events_since(self, sequence: int) -> tuple[list[dict[str, Any]], int]:
         """The events from this sequence number on, oldest first, and the number to ask for next."""
 
@@ -117,6 +120,8 @@ def _answer(peer: _Peer, source: Source, message: bytes | None, limits: Limits) 
         request = protocol.decode_request(message)
         if request.op == "status":
             peer.send(protocol.encode_status(source.status()))
+        elif request.op == "policy":
+            peer.send(protocol.encode_policy(source.policy()))
         elif request.op == "candidates":
             _send_candidates(peer, source)
         else:

@@ -7,13 +7,14 @@ import mmap
 import os
 import struct
 
+from lmkd.model import Compact, Freeze, Refresh, Thaw, Trim
 from lmkd.policy.table import TABLE_BYTES, PackedTable, pack_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lmkd.model import Candidate
+    from lmkd.model import Candidate, Explain
 
 RING_BYTES = 65536
 RECORD_BYTES_MAX = 4000
@@ -21,16 +22,19 @@ RECORD_BYTES_MAX = 4000
 STATUS_BYTES = 8192
 STATUS_TOO_LARGE = b'{"truncated":true}'
 _WORDS = struct.Struct("=I")
-_ACTIVE, _WRITER, _LOGGED, _HEAD, _RESERVED, _STATUS_TURN, _STATUS_LENGTH, _RATIO = 0, 8, 16, 24, 32, 40, 44, 48
+_ACTIVE, _WRITER, _LOGGED, _HEAD, _RESERVED = 0, 8, 16, 24, 32
+_STATUS_TURN, _STATUS_LENGTH, _RATIO, _GROWER = 40, 44, 48, 56
 _STATUS = 4096
 _RING = _STATUS + STATUS_BYTES
 _TABLES = _RING + RING_BYTES
 EXCHANGE_BYTES = _TABLES + 2 * TABLE_BYTES
 _COMMAND = struct.Struct("=B3xiQ")
 COMMAND_BYTES = _COMMAND.size
-REFRESH, REFRESH_URGENT, REAP, EXPLAIN, DRAIN_LOG, HOOK, STOP, GROUP = range(1, 9)
+REFRESH, REFRESH_URGENT, REAP, EXPLAIN, DRAIN_LOG, HOOK, STOP, GROUP, TRIM, KILLED, FREEZE, THAW, COMPACT = range(1, 14)
 GROUP_KILL = 1 << 32
 """Beside the rule's index in a GROUP command: SIGKILL is meant, not SIGTERM."""
+START_BITS = 40
+"""Of a FREEZE command's argument: the start time, above it the milliseconds. Of KILLED it is monotonic milliseconds."""
 POST_BYTES = 4096
 """A pipe takes so much at once or not at all (PIPE_BUF), so posts never mix."""
 PIPE_BYTES = 65536
@@ -38,6 +42,22 @@ _FRAME = struct.Struct("=HH")
 _FRAME_MARK = 0x4C6D
 TRIES = 20
 RATIO_SCALE = 1000
+GROWER_FRESH_MS = 400.0
+
+
+def command_of(action: Refresh | Trim | Compact | Freeze | Thaw | Explain) -> tuple[int, int, int]:
+    """(operation, pid, argument) of an action that is the helper's."""
+    if isinstance(action, Refresh):
+        return (REFRESH_URGENT if action.urgent else REFRESH), 0, 0
+    if isinstance(action, Trim):
+        return TRIM, 0, action.kib
+    if isinstance(action, Compact):
+        return COMPACT, 0, action.slack_kib
+    if isinstance(action, Freeze):
+        return FREEZE, action.pid, action.start_ticks | action.ms << START_BITS
+    if isinstance(action, Thaw):
+        return THAW, action.pid, 0
+    return EXPLAIN, 0, action.shmem_kib
 
 
 class Exchange:
@@ -92,6 +112,10 @@ class Exchange:
     def set_grower_ratio(self, pid: int, ratio: float) -> None:
         """At which ratio the store would take the pages of a process that grows."""
         struct.pack_into("=iI", self._view, _RATIO, pid, int(ratio * RATIO_SCALE))
+
+    def set_grower(self, pid: int, rate_kib_s: float, seen_ms: float) -> None:
+        """The process whose size grew most when the helper last looked at all of them, and how fast."""
+        struct.pack_into("=ifd", self._view, _GROWER, pid, rate_kib_s, seen_ms)
 
     @property
     def log_position(self) -> int:
@@ -175,6 +199,11 @@ class Exchange:
         """What the helper found for this process; None when it looked at another, or at none."""
         known, scaled = struct.unpack_from("=iI", self._view, _RATIO)
         return scaled / RATIO_SCALE if pid is not None and known == pid and scaled else None
+
+    def grower(self, t_ms: float) -> tuple[int, float]:
+        """Who grows and how fast (KiB/s), by the helper's last look at all sizes; 0 for nobody, or if that is old."""
+        pid, rate_kib_s, seen_ms = struct.unpack_from("=ifd", self._view, _GROWER)
+        return (pid, rate_kib_s) if t_ms - seen_ms <= GROWER_FRESH_MS else (0, 0.0)
 
     def write_record(self, line: bytes) -> None:
         """Append one line (without its newline) to the ring; the oldest ones make room.

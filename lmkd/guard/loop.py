@@ -5,10 +5,10 @@ from __future__ import annotations
 import select
 
 from lmkd.errors import KernelInterfaceError
-from lmkd.guard.exchange import DRAIN_LOG, EXPLAIN, GROUP, GROUP_KILL, HOOK, REAP, REFRESH, REFRESH_URGENT
+from lmkd.guard.exchange import DRAIN_LOG, GROUP, GROUP_KILL, HOOK, KILLED, REAP, command_of
 from lmkd.guard.observe import now_ms
 from lmkd.guard.status import status_line
-from lmkd.model import Escalate, Explain, Kill, Note, Reap, Refresh, Victim
+from lmkd.model import Escalate, Kill, Note, Reap, Victim
 from lmkd.policy.step import State, step
 from lmkd.values import replace
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LOSABLE = ("psi_some", "psi_full", "faults")
 DRY_DEATH_MS = 1000.0
 READ_ERROR_EVERY_MS = 10_000.0
+AGAIN_MS = 4.0
 SHOW_EVERY_MS = 500.0
 """The status is made at most so often: it costs as much as a decision."""
 
@@ -40,6 +41,7 @@ class Guard:
         recorder: Recorder,
         exchange: Exchange,
         meter: FaultMeter | None,
+        again_ms: float = AGAIN_MS,
     ) -> None:
         self.plan = plan
         self._observer = observer
@@ -47,6 +49,7 @@ class Guard:
         self._recorder = recorder
         self._exchange = exchange
         self._meter = meter
+        self._again_ms = again_ms
         self._epoll = select.epoll()
         self._sources: dict[int, str] = {}
         self._handles: dict[int, Handle] = {}
@@ -54,9 +57,12 @@ class Guard:
         self._gone: list[int] = []
         self._pretended: list[tuple[float, Handle]] = []
         self._due_ms = 0.0
+        self._stepped_ms = 0.0
         self._shown_ms = -SHOW_EVERY_MS
         self._complained_ms = -READ_ERROR_EVERY_MS
         self.state = State()
+        self.helper = 0
+        """Process id of the helper, 0 when there is none."""
         self.wakeups = 0
         if meter is not None:
             for descriptor in meter.descriptors:
@@ -98,7 +104,11 @@ class Guard:
         causes = self._wait()
         woke_ms = now_ms()
         self.wakeups += 1
-        if not any(cause not in ("signal", "helper") for cause in causes) and woke_ms < self._due_ms:
+        if woke_ms < self._due_ms and not any(cause not in ("signal", "helper") for cause in causes):
+            return causes
+        if woke_ms < min(self._due_ms, self._stepped_ms + self._again_ms) and causes == ["faults"]:
+            # A period that was changed expires at the next fault: what it would tell was just seen.
+            self._observer.pass_over()
             return causes
         self._step(causes, woke_ms)
         return causes
@@ -141,6 +151,7 @@ class Guard:
         before = self.state.level
         self.state, actions, wake = step(self.state, sample, self.plan.settings, self._exchange.table())
         self._due_ms = sample.t_ms + wake.after_ms
+        self._stepped_ms = now_ms()
         for action in actions:
             self._perform(action, woke_ms)
         if self._meter is not None and wake.faults:
@@ -160,14 +171,12 @@ class Guard:
             self._kill(action, woke_ms)
         elif isinstance(action, Note):
             self._recorder.write(action, now_ms())
-        elif isinstance(action, Refresh):
-            self._exchange.ask(REFRESH_URGENT if action.urgent else REFRESH)
         elif isinstance(action, Escalate):
             self._escalate(action)
         elif isinstance(action, Reap):
             self._reap(action)
-        elif isinstance(action, Explain):
-            self._exchange.ask(EXPLAIN, action.shmem_kib)
+        else:
+            self._exchange.ask(*command_of(action))
 
     def _reap(self, action: Reap) -> None:
         if self.plan.dry_run:
@@ -184,6 +193,8 @@ class Guard:
     def _kill(self, kill: Kill, woke_ms: float) -> None:
         """Signal every victim first, then write the records: each of these costs as much as a signal."""
         notes = [self._signal(kill, victim, woke_ms) for victim in kill.victims]
+        if self.helper:
+            self._port.hasten(self.helper)
         for note in notes:
             self._recorder.write(note, now_ms())
 
@@ -203,7 +214,9 @@ class Guard:
         return Note("refusal", (("pid", victim.pid), ("name", victim.name), ("reason", refused)), "warning")
 
     def _tell_helper(self, victim: Victim, signal: str, again: bool = False) -> None:
-        """What the victim's rule asks for besides the signal: the rest of its group, and its hook."""
+        """Whom we ended; and what its rule asks for besides the signal: the rest of its group, and its hook."""
+        if not again and not self.plan.dry_run:
+            self._exchange.ask(KILLED, victim.pid, int(now_ms()))
         if not 0 <= victim.rule < len(self.plan.rules) or self.plan.dry_run:
             return
         rule = self.plan.rules[victim.rule]

@@ -34,13 +34,22 @@ def _unknown(pid: int | None) -> float | None:
     return None
 
 
+def _nobody(t_ms: float) -> tuple[int, float]:
+    return 0, 0.0
+
+
 class Observer:
     """Keeps the kernel files open. ``sample`` raises KernelInterfaceError when /proc/meminfo itself fails."""
 
     def __init__(
-        self, plan: Plan, meter: FaultMeter | None, ratio_of: Callable[[int | None], float | None] = _unknown
+        self,
+        plan: Plan,
+        meter: FaultMeter | None,
+        ratio_of: Callable[[int | None], float | None] = _unknown,
+        grower: Callable[[float], tuple[int, float]] = _nobody,
     ) -> None:
-        """``ratio_of`` tells what the helper sampled of a process."""
+        """``ratio_of`` tells what the helper sampled of a process, ``grower`` who it saw grow, and how fast."""
+        self._grower = grower
         self._ratio_of = ratio_of
         self._proc = plan.proc
         self._page_kib = plan.page_kib
@@ -66,7 +75,7 @@ class Observer:
         psi = parse_psi(stall) if stall else None
         # Formatting vmstat costs the kernel more than all the rest: only when a decision may need it.
         vmstat = b"" if calm else self._vmstat.read() or b""
-        pid, share, faults_kib_s = self._faults(t_ms)
+        pid, share, faults_kib_s = self._who_grows(t_ms)
         sizes = self._suspect_sizes(pid, calm)
         return Sample(
             t_ms=t_ms,
@@ -93,12 +102,26 @@ class Observer:
             gone=gone,
         )
 
+    def pass_over(self) -> None:
+        """Forget the page faults counted since the last sample: they came right after it."""
+        if self._meter is not None:
+            self._meter.drain()
+
     def _suspect_sizes(self, pid: int, calm: bool) -> Sizes | None:
         """The sizes of who took most faults; a suspect is looked at until the board is calm, samples or not."""
         suspect = pid or (0 if calm else self._suspect)
         sizes = read_sizes(self._proc, suspect) if suspect else None
         self._suspect = suspect if sizes is not None else 0
         return sizes
+
+    def _who_grows(self, t_ms: float) -> tuple[int, float, float]:
+        """(suspect or 0, its share, KiB/s): by the helper's look at all sizes, else by the page faults.
+
+        Where the processor has no mark for a page that was used (ARM), reclaim makes everybody fault.
+        """
+        pid, share, faults_kib_s = self._faults(t_ms)
+        grown, rate_kib_s = self._grower(t_ms)
+        return (grown, 1.0, rate_kib_s) if grown and grown != pid else (pid, share, faults_kib_s)
 
     def _faults(self, t_ms: float) -> tuple[int, float, float]:
         """(process that took most faults or 0, its share, all faults as KiB/s) since the last sample that had any."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import _signal
 import os
 import select
+import struct
 
 from lmkd.guard.act import RealPort
 from lmkd.guard.record import encode
-from lmkd.kernel.process import read_stat
+from lmkd.kernel.fault_meter import sampled_pids
+from lmkd.kernel.process import read_sizes, read_stat
 from lmkd.model import FLAG_GROUP, Candidate, Sample, Victim
 from lmkd.policy.step import State, step
 from lmkd.policy.table import table_of
@@ -17,12 +19,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lmkd.guard.exchange import Exchange
     from lmkd.guard.observe import Observer
+    from lmkd.kernel.fault_meter import FaultMeter
     from lmkd.plan import Plan
 
 ROUNDS = 3
+CHILD_S = 10
+"""So long the child lives when its parent is ended meanwhile, and nobody ends it."""
+SAMPLES = struct.pack("=IHHII", 9, 0, 16, 1, 1)
+"""What the fault meter's ring holds (include/uapi/linux/perf_event.h): one sample."""
+NAME = "\x01 \"\u00e9"
+"""As an application may call itself."""
 
 
-def rehearse(plan: Plan, exchange: Exchange, observer: Observer) -> None:
+def rehearse(plan: Plan, exchange: Exchange, observer: Observer, meter: FaultMeter | None = None) -> None:
     """Decide a kill on made-up samples, and signal a child of our own (not in a dry run). Leaves nothing behind."""
     candidate = Candidate(1, 0, 900, 4096, 4096, 0, 0, FLAG_GROUP, -1, "rehearsal")
     table = table_of((candidate,))
@@ -54,15 +63,32 @@ def rehearse(plan: Plan, exchange: Exchange, observer: Observer) -> None:
             state, actions, _wake = step(state, sample, plan.settings, table)
             for action in actions:
                 encode(str(action))
-    observer.sample("rehearsal", calm=False)
+    table.index_of(1)
     len(exchange.table())
+    _observe(plan, observer, meter)
     if not plan.dry_run:
         _signal_a_child(plan)
+
+
+def _observe(plan: Plan, observer: Observer, meter: FaultMeter | None) -> None:
+    """What a sample reads, and what it reads only when there were page faults."""
+    observer.sample("rehearsal", calm=False)
+    sampled_pids(SAMPLES, 0, len(SAMPLES))
+    read_sizes(plan.proc, os.getpid())
+    encode(NAME)
+    if meter is None:
+        return
+    try:
+        meter.set_period(meter.period + 1)
+        meter.set_period(meter.period - 1)
+    except OSError:
+        return  # the loop will find that as well, and say so
 
 
 def _signal_a_child(plan: Plan) -> None:
     child = os.fork()
     if child == 0:
+        _signal.alarm(CHILD_S)
         while True:
             _signal.pause()
     port = RealPort(plan.proc)
@@ -79,5 +105,8 @@ def _signal_a_child(plan: Plan) -> None:
             watch.register(handle.descriptor, select.EPOLLIN)
             watch.poll(1.0)
             watch.close()
-        port.close(handle)
     os.waitpid(child, 0)
+    port.open(victim)  # as for one that has died by itself
+    if handle is not None:
+        port.release(handle)  # as for one that is gone before its turn
+        port.close(handle)

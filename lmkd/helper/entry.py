@@ -6,6 +6,7 @@ from lmkd.model import (
     FLAG_DECLARED_FOREGROUND,
     FLAG_FREEZE,
     FLAG_GROUP,
+    FLAG_RESPAWNED,
     FLAG_TRIM,
     PRIORITY_FOREGROUND,
     class_of,
@@ -21,15 +22,19 @@ class Entry:
     """What is known of one process. Mutable, and never leaves the scout."""
 
     __slots__ = (
+        "activity",
         "base_adj",
         "cgroup",
         "comm",
+        "command",
         "forked",
         "grace_ms",
+        "idle_since_ms",
         "name",
         "own_adj",
         "parent",
         "priority",
+        "respawned",
         "rule",
         "settled",
         "shared_kib",
@@ -41,7 +46,9 @@ class Entry:
         self.start = stat.start_ticks
         self.parent = stat.parent
         self.comm = self.name = stat.comm
+        self.command: int | None = None
         self.settled = False
+        self.respawned = False
         self.base_adj = 0
         self.rule = -1
         self.priority = 0
@@ -51,6 +58,8 @@ class Entry:
         self.cgroup = ""
         self.shared_kib = 0
         self.sizes: Sizes | None = None
+        self.activity = -1
+        self.idle_since_ms = 0.0
 
 
 class Classes:
@@ -70,6 +79,7 @@ class Classes:
         """The ``FLAG_`` bits of a candidate. What is foreground or more is neither trimmed nor frozen."""
         rule = self._rules[entry.rule] if entry.rule >= 0 else None
         flags = FLAG_GROUP if rule is not None and rule.group != "process" else 0
+        flags |= FLAG_RESPAWNED if entry.respawned else 0
         if entry.priority <= PRIORITY_FOREGROUND:
             return flags if entry.own_adj else flags | FLAG_DECLARED_FOREGROUND
         name = class_of(entry.priority)

@@ -9,6 +9,10 @@ from lmkd.kernel.counters import find_number
 from lmkd.kernel.pinned import read_once, read_whole
 from lmkd.values import value
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lmkd.guard.exchange import Exchange
+
 APART_S = 0.04
 HOLDERS_MAX = 5
 MOUNTS_BYTES_MAX = 1 << 20
@@ -68,6 +72,20 @@ def find_holders(proc: str, pids: list[int]) -> Holders:
             holding.append(pid)
     names = tuple(f"{_comm(proc, pid)}[{pid}]" for pid in holding[:HOLDERS_MAX])
     return Holders(full, names, _writer(proc, holding))
+
+
+def explain(exchange: Exchange, proc: str, pids: list[int]) -> None:
+    """Tell the guard who fills a tmpfs, and the record who holds it."""
+    holders = find_holders(proc, pids)
+    exchange.set_tmpfs_writer(holders.writer)
+    fields = (
+        ("reason", "memory is held by files on tmpfs: no death returns it"),
+        ("mount", holders.mount.path if holders.mount else None),
+        ("used_kib", holders.mount.used_kib if holders.mount else None),
+        ("holders", holders.names),
+        ("writer_pid", holders.writer or None),
+    )
+    exchange.post("futile", fields, "warning")
 
 
 def _measure(path: str) -> Mount | None:

@@ -7,15 +7,30 @@ import select
 import time
 
 from lmkd.guard.act import RealPort
-from lmkd.guard.exchange import DRAIN_LOG, EXPLAIN, GROUP, GROUP_KILL, HOOK, REAP, REFRESH, REFRESH_URGENT, STOP
+from lmkd.guard.exchange import (
+    COMPACT,
+    DRAIN_LOG,
+    EXPLAIN,
+    GROUP,
+    GROUP_KILL,
+    HOOK,
+    REAP,
+    REFRESH,
+    REFRESH_URGENT,
+    STOP,
+    TRIM,
+)
+from lmkd.helper.brake import COMMANDS as BRAKE_COMMANDS
+from lmkd.helper.brake import Brake
+from lmkd.helper.care import Care
 from lmkd.helper.desk import Desk
 from lmkd.helper.groups import end_group, members
-from lmkd.helper.holders import find_holders
+from lmkd.helper.holders import explain
 from lmkd.helper.hooks import Hooks
 from lmkd.helper.reap import reap
+from lmkd.helper.rehearse import settle_in
 from lmkd.helper.sample import sample_ratio
 from lmkd.helper.scout import Scout
-from lmkd.kernel.memlock import forget_clean_pages, lock_memory, own_pages
 from lmkd.kernel.pinned import PinnedFile
 from lmkd.kernel.proc_events import open_proc_events
 from lmkd.kernel.syscalls import Libc
@@ -24,16 +39,18 @@ from lmkd.kernel.zram_stat import parse_mm_stat
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lmkd.guard.exchange import Exchange
+    from lmkd.model import Candidate
     from lmkd.plan import Plan
 
 LEVELS = ("debug", "info", "warning", "error")
 LEVEL_KEY = b'"level":"'
 NICE_CALM = 10
 NICE_URGENT = 0
-NICE_REAP = -5
-"""Above what spins in reclaim beside it, and still below a foreground that wakes: that preempts whoever ran last."""
+URGENT = {REFRESH_URGENT, EXPLAIN, REAP, *BRAKE_COMMANDS}
 BATCH_MS = 100
 """Births and deaths are taken in batches: what lives shorter than this is never looked at."""
+ALERT_LOOKS = 5
+"""What came back after its kill must be stopped before it has grown, so each batch is looked at so often meanwhile."""
 SCAN_EVERY_MS = 10_000
 STORE_SHARE_DEFAULT = 0.4
 LOG = 2
@@ -62,27 +79,34 @@ class Helper:
         else:
             exchange.post("degraded", (("feature", "control socket"), ("cost", self._desk.error)), "warning")
         self._hooks = Hooks(exchange.post)
+        self._care = Care(plan, self._libc, exchange.post)
+        self._brake = Brake(plan, self._scout, self._libc, (guard_pid, os.getpid()), exchange.post)
+        self._rows: list[Candidate] = []
         self._running = True
         self._nice = NICE_CALM
 
     def run(self) -> None:
         """Until the guard says stop or is gone."""
+        if not self._plan.dry_run:
+            self._brake.stopped.thaw_left()
         self._scout.scan()
         self._refresh()
         self._exchange.post("helper_started", (("pid", os.getpid()), ("processes", len(self._scout.pids()))))
         self._lock()
-        while self._running:
-            self._turn()
+        try:
+            while self._running:
+                self._turn()
+        finally:
+            self._brake.stopped.release_all("lmkd ends")
+            self._care.close()
         self._drain_log()
         self._desk.close()
 
     def _lock(self) -> None:
         """Keep what has been touched: a reaper that waits for pages of its own cannot free anybody else's."""
-        forget_clean_pages(self._libc, self._plan.proc)
-        self._refresh()  # so that what its work needs is there, and locked
+        page_bytes = self._plan.page_kib * 1024
         try:
-            own_pages(self._libc, self._plan.proc, self._plan.page_kib * 1024)
-            lock_memory(self._libc)
+            settle_in(self._libc, self._plan.proc, page_bytes, self._scout.pids(), self._refresh)
         except OSError as error:
             cost = f"reaping may come late when memory is out ({error.strerror})"
             self._exchange.post("degraded", (("feature", "helper mlockall"), ("cost", cost)), "warning")
@@ -92,6 +116,9 @@ class Helper:
         if self._events < 0:
             left_ms = max(0.0, self._scan_due_ms - _now_ms())
             timeout = left_ms if timeout is None else min(timeout, left_ms)
+        for paced in (self._care.timeout_ms(), self._brake.stopped.timeout_ms()):
+            if paced is not None:
+                timeout = paced if timeout is None else min(timeout, paced)
         ready = dict(self._poll.poll(timeout))
         self._hooks.collect()
         if self._exchange.reader in ready:
@@ -106,20 +133,31 @@ class Helper:
         elif self._events < 0 and _now_ms() >= self._scan_due_ms:
             self._refresh()
         self._desk.collect()
+        self._care.turn()
+        self._brake.stopped.turn()
 
     def _take_births(self) -> None:
         """Wait a little for more of them, unless the guard wants something meanwhile; then look at all at once."""
         watch = select.poll()
         watch.register(self._exchange.reader, select.POLLIN)
-        watch.poll(BATCH_MS)
-        self._scout.measure(private=False, only=self._scout.take_events(self._events))
+        alert, nice = self._brake.alert, self._nice
+        if alert:
+            self._set_nice(NICE_URGENT)
+        fresh: set[int] = set()
+        for _ in range(ALERT_LOOKS if alert else 1):
+            watch.poll(0 if self._care.busy else BATCH_MS / ALERT_LOOKS if alert else BATCH_MS)
+            born = self._scout.take_events(self._events)
+            self._brake.look(born)
+            fresh.update(born)
+        self._scout.measure(private=False, only=fresh)
         self._publish()
+        self._set_nice(nice)
 
     def _obey(self) -> None:
         """Do what the guard asked for; several refreshes at once are one."""
         commands = self._exchange.commands()
         asked = {operation for operation, _, _ in commands}
-        self._set_nice(NICE_REAP if REAP in asked else NICE_URGENT if asked & {REFRESH_URGENT, EXPLAIN} else NICE_CALM)
+        self._set_nice(NICE_URGENT if asked & URGENT else NICE_CALM)
         for operation, pid, argument in commands:
             if operation == REAP:
                 self._exchange.post("reap", (("pid", pid), ("outcome", reap(self._libc, pid))))
@@ -127,12 +165,19 @@ class Helper:
                 self._hook(pid, argument)
             elif operation == GROUP:
                 self._end_group(pid, argument)
+            elif operation in BRAKE_COMMANDS:
+                self._brake.obey(operation, pid, argument)
             elif operation == STOP:
                 self._running = False
         if EXPLAIN in asked:
-            self._explain()
-        if asked & {REFRESH, REFRESH_URGENT}:
+            explain(self._exchange, self._plan.proc, self._scout.pids())
+        if asked & {REFRESH, REFRESH_URGENT, TRIM}:
             self._refresh()
+        if TRIM in asked:
+            wanted_kib = max(argument for operation, _, argument in commands if operation == TRIM)
+            self._care.trim(wanted_kib, self._scout.idle_since_ms())
+        if COMPACT in asked:
+            self._care.compact()
         if DRAIN_LOG in asked:
             self._drain_log()
 
@@ -144,6 +189,8 @@ class Helper:
         rule = self._plan.rules[index]
         others = members(self._scout, self._plan.proc, pid, rule.group, self._scout.cgroup_of(pid))
         ended = end_group(self._scout, RealPort(self._plan.proc, self._libc), others, signal)
+        for member in ended:
+            self._brake.ended(member, _now_ms())
         fields = (("pid", pid), ("name", rule.name), ("group", rule.group), ("signal", signal), ("pids", tuple(ended)))
         self._exchange.post("group", fields)
 
@@ -160,15 +207,19 @@ class Helper:
             self._scout.scan()
             self._scan_due_ms = _now_ms() + SCAN_EVERY_MS
         self._scout.measure(private=self._nice == NICE_CALM)
+        self._brake.look(self._scout.pids())
         self._publish()
         self._sample_grower()
 
     def _publish(self) -> None:
-        self._exchange.publish(self._scout.candidates(self._store_share()), _now_ms())
+        self._rows = self._scout.candidates(self._store_share())
+        self._exchange.publish(self._rows, _now_ms())
 
     def _sample_grower(self) -> None:
         """Look into the pages of the process that has grown most, before the store has to take them."""
-        pid = self._scout.take_grower()
+        pid, rate_kib_s = self._scout.take_grower()
+        self._exchange.set_grower(pid, rate_kib_s, _now_ms())
+        self._care.renew(self._rows, pid)
         if pid:
             ratio = sample_ratio(self._plan.proc, pid, self._plan.page_kib * 1024)
             if ratio is not None:
@@ -181,21 +232,6 @@ class Helper:
         if store is None or store.orig_kib < 1024:
             return STORE_SHARE_DEFAULT
         return min(1.0, store.used_kib / store.orig_kib)
-
-    def _explain(self) -> None:
-        holders = find_holders(self._plan.proc, self._scout.pids())
-        self._exchange.set_tmpfs_writer(holders.writer)
-        self._exchange.post(
-            "futile",
-            (
-                ("reason", "memory is held by files on tmpfs: no death returns it"),
-                ("mount", holders.mount.path if holders.mount else None),
-                ("used_kib", holders.mount.used_kib if holders.mount else None),
-                ("holders", holders.names),
-                ("writer_pid", holders.writer or None),
-            ),
-            "warning",
-        )
 
     def _set_nice(self, nice: int) -> None:
         """Low priority as a rule; more while the guard waits, else spinning tasks starve it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 
 from lmkd.helper.entry import Classes, Entry
 from lmkd.helper.facts import Matcher
@@ -11,7 +12,15 @@ from lmkd.helper.mirror import Mirror
 from lmkd.kernel.counters import find_number
 from lmkd.kernel.pinned import read_once
 from lmkd.kernel.proc_events import parse_events
-from lmkd.kernel.process import list_pids, read_cgroup, read_exe, read_oom_score_adj, read_sizes, read_stat
+from lmkd.kernel.process import (
+    list_pids,
+    read_cgroup,
+    read_cmdline,
+    read_exe,
+    read_oom_score_adj,
+    read_sizes,
+    read_stat,
+)
 from lmkd.model import PRIORITY_NEVER, Candidate
 
 TYPE_CHECKING = False
@@ -25,6 +34,9 @@ PRIVATE_MIN_KIB = 2048
 """Below this, how much a forked child shares with its parent is not worth walking its page tables."""
 GROWN_MIN_KIB = 1024
 SHARE_WORTH = 4
+COMMAND_MIN_KIB = 256
+"""Nobody smaller is ended, so nobody smaller has to be known again; of a dying process it cannot be read any more."""
+DEAD_KEPT = 8
 EVENT_BYTES = 65536
 
 
@@ -46,14 +58,14 @@ class Scout:
         self._entries: dict[int, Entry] = {}
         self._dead: dict[int, Entry] = {}
         self._fresh: set[int] = set()
-        self._grower, self._grown_kib = 0, 0
+        self._grower, self._grown_kib, self._asked_ms = 0, 0, _now_ms()
         self.complete = False
 
     def scan(self) -> None:
         """Find every process: at the start, after lost events, and where the kernel sends none."""
         pids = list_pids(self._proc)
         for pid in set(self._entries) - set(pids):
-            del self._entries[pid]
+            self._bury(pid)
         for pid in pids:
             self._identify(pid)
         self.complete = True
@@ -94,18 +106,36 @@ class Scout:
             if grown > self._grown_kib:
                 self._grower, self._grown_kib = pid, grown
 
-    def take_grower(self) -> int:
-        """The process that grew most since this was asked, by ``GROWN_MIN_KIB`` at least; 0 for none."""
-        pid = self._grower if self._grown_kib >= GROWN_MIN_KIB else 0
-        if pid:
-            self._grower, self._grown_kib = 0, 0
-        return pid
+    def _watch_activity(self, pid: int, entry: Entry, sizes: Sizes) -> None:
+        """Note since when a process has done nothing; of one with threads or that runs the processor time tells."""
+        activity = sizes.activity
+        if activity is None:
+            stat = read_stat(self._proc, pid)
+            activity = stat.cpu_ticks if stat is not None else -1
+        if activity != entry.activity:
+            entry.activity, entry.idle_since_ms = activity, _now_ms()
+
+    def idle_since_ms(self) -> dict[int, float]:
+        """Since when each process has done nothing, as far as the looks at it tell."""
+        return {pid: entry.idle_since_ms for pid, entry in self._entries.items()}
+
+    def take_grower(self) -> tuple[int, float]:
+        """(process that grew most since this was asked, by ``GROWN_MIN_KIB`` at least, or 0; its growth in KiB/s)."""
+        pid, grown_kib = self._grower, self._grown_kib
+        since_ms, self._asked_ms = self._asked_ms, _now_ms()
+        self._grower, self._grown_kib = 0, 0
+        if grown_kib < GROWN_MIN_KIB:
+            return 0, 0.0
+        return pid, grown_kib / max(1.0, self._asked_ms - since_ms) * 1000
 
     def _bury(self, pid: int) -> None:
         """A victim's death may be known before the order to end its group is read."""
         entry = self._entries.pop(pid, None)
-        if entry is not None and entry.cgroup:
-            self._dead = {pid: entry}
+        if entry is not None and (entry.cgroup or entry.command is not None):
+            self._dead.pop(pid, None)
+            self._dead[pid] = entry
+            if len(self._dead) > DEAD_KEPT:
+                del self._dead[next(iter(self._dead))]
 
     def measure(self, private: bool, only: Iterable[int] | None = None) -> None:
         """Read the sizes of all, or of ``only`` these; ``private`` also walks page tables of those that may share."""
@@ -115,11 +145,14 @@ class Scout:
                 continue
             sizes = read_sizes(self._proc, pid)
             if sizes is None:
-                del self._entries[pid]
+                self._bury(pid)
                 continue
             self._watch_growth(pid, entry, sizes)
+            self._watch_activity(pid, entry, sizes)
             entry.sizes = sizes
             entry.name = sizes.name
+            if entry.command is None and sizes.anon_kib >= COMMAND_MIN_KIB:
+                entry.command = hash(read_cmdline(self._proc, pid))
             if entry.own_adj:
                 adj = read_oom_score_adj(self._proc, pid)
                 if adj is not None:
@@ -171,9 +204,13 @@ class Scout:
         entry = self._entries.get(pid)
         return (entry.start, entry.priority) if entry is not None else None
 
+    def entry(self, pid: int) -> Entry | None:
+        """What is known of a process, also of one that died just now; to be looked at only."""
+        return self._entries.get(pid) or self._dead.get(pid)
+
     def cgroup_of(self, pid: int) -> str:
         """The cgroup that a process of a cgroup rule was in when it was first seen; empty for any other."""
-        entry = self._entries.get(pid) or self._dead.get(pid)
+        entry = self.entry(pid)
         return entry.cgroup if entry is not None else ""
 
     def pids(self) -> list[int]:
@@ -220,6 +257,8 @@ class Scout:
         if known is not None:
             entry.sizes = known.sizes
             entry.shared_kib = known.shared_kib
+            entry.activity, entry.idle_since_ms = known.activity, known.idle_since_ms
+            entry.respawned = known.respawned
         self._entries[pid] = entry
 
     def _base_adj(self, adj: int, known: Entry | None, parent_pid: int) -> int:
@@ -238,3 +277,7 @@ class Scout:
             return anon_kib
         clean, dirty = find_number(data, b"Private_Clean:"), find_number(data, b"Private_Dirty:")
         return anon_kib if clean is None or dirty is None else min(anon_kib, clean + dirty)
+
+
+def _now_ms() -> float:
+    return time.monotonic_ns() / 1e6

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lmkd.guard.exchange import Exchange
 from lmkd.helper.cost import service_cost
-from lmkd.model import class_of
+from lmkd.model import FLAG_DECLARED_FOREGROUND, FLAG_FREEZE, FLAG_TRIM, PRIORITY_NEVER, class_of
 from lmkd.plan import Plan
+from lmkd.values import as_dict
 
 OWN_RULE = "own oom_score_adj"
 
@@ -25,11 +27,23 @@ class ExchangeSource:
 
     def status(self) -> Mapping[str, Any]:
         """The guard's own status line, and what the service costs (a page walk: only when somebody asks)."""
+        return {**self._guards_own(), "cost": service_cost(self._plan.proc)}
+
+    def _guards_own(self) -> dict[str, Any]:
         for _ in range(100):
             line = self._exchange.read_status()
             if line:
-                return {**json.loads(line), "cost": service_cost(self._plan.proc)}
+                return dict(json.loads(line))
         raise ValueError("the guard has not written a status yet")
+
+    def policy(self) -> list[dict[str, Any]]:
+        """The numbers that the guard goes by now, how they follow, and where the configuration gives them."""
+        from lmkd.policy.derive import explained
+
+        plan = self._plan
+        psi = {"psi_some_us": plan.some_us, "psi_full_us": plan.full_us, "psi_window_us": plan.window_us}
+        settings = as_dict(plan.settings) | self._guards_own().get("settings", {})
+        return explained(settings | psi | {"psi_step_us": plan.psi_step_us}, dict(plan.given))
 
     def events_since(self, sequence: int) -> tuple[list[dict[str, Any]], int]:
         """Records from this sequence number on that the ring still holds."""
@@ -41,20 +55,26 @@ class ExchangeSource:
         return fresh, following
 
     def candidates(self) -> Iterable[Mapping[str, Any]]:
-        """Rows of the table, as the next decision would see them."""
+        """Rows of the table, as the next decision would see them, but for this process: it ends with its client."""
         table = self._exchange.table_copy()
-        for index in range(len(table)):
-            row = table.row(index)
-            known = 0 <= row.rule < len(self._plan.rules)
+        rows = (table.row(index) for index in range(len(table)))
+        for order, row in enumerate((row for row in rows if row.pid != os.getpid()), start=1):
+            rule = self._plan.rules[row.rule] if 0 <= row.rule < len(self._plan.rules) else None
             yield {
-                "order": index + 1,
+                "order": order,
                 "pid": row.pid,
                 "name": row.name,
                 "priority": row.priority,
                 "class": class_of(row.priority),
-                "rule": self._plan.rules[row.rule].where if known else OWN_RULE,
+                "rule": OWN_RULE if rule is None else rule.where,
+                "rule_name": None if rule is None else rule.name,
                 "resident_kib": row.resident_kib,
                 "swapped_kib": row.swapped_kib,
                 "gain_kib": row.gain_kib,
-                "never": row.priority <= -1000,
+                "never": row.priority <= PRIORITY_NEVER,
+                "declared": bool(row.flags & FLAG_DECLARED_FOREGROUND),
+                "trim": bool(row.flags & FLAG_TRIM),
+                "freeze": bool(row.flags & FLAG_FREEZE),
+                "grace_ms": row.grace_ms,
+                "group": "process" if rule is None else rule.group,
             }

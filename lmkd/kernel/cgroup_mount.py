@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 
 from lmkd.errors import KernelInterfaceError
-from lmkd.kernel.files import read_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +26,8 @@ def parse_cgroup2_mount(text: str) -> str | None:
 
 def find_cgroup2(roots: Roots) -> str | None:
     """The path of the cgroup2 root, below ``roots.sys`` when mounted in /sys; None when not mounted."""
+    from lmkd.kernel.files import read_text  # the helper needs the parsing alone
+
     try:
         mount = parse_cgroup2_mount(read_text(roots.proc / "self" / "mounts"))
     except KernelInterfaceError:

@@ -7,8 +7,14 @@ import struct
 
 from lmkd.kernel.syscalls import Libc
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
-MADV_DONTNEED = 4
+MADV_NORMAL, MADV_RANDOM, MADV_DONTNEED = 0, 1, 4
+PIECE_PAGES = 2
+"""With one, 400 KiB less; but a page beside one in use is often that of its error path, which nothing rehearses."""
 PAGEMAP_PRESENT, PAGEMAP_FILE, PAGEMAP_EXCLUSIVE = 1 << 63, 1 << 61, 1 << 56
 
 
@@ -17,14 +23,14 @@ def lock_memory(libc: Libc) -> None:
     libc.call("mlockall", MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)
 
 
-def clean_mappings(smaps: bytes) -> list[tuple[int, int]]:
+def clean_mappings(smaps: Iterable[bytes]) -> list[tuple[int, int]]:
     """(start, bytes) of the file mappings in /proc/self/smaps that may not be written to and have no changed page.
 
     A mapping with a changed, hence anonymous, page (relocations that were made read-only afterwards) would lose it.
     """
     found = []
     current: tuple[int, int] | None = None
-    for line in smaps.split(b"\n"):
+    for line in smaps:
         fields = line.split()
         if len(fields) >= 5 and b"-" in fields[0] and not fields[0].endswith(b":"):
             start, _, end = fields[0].partition(b"-")
@@ -36,31 +42,51 @@ def clean_mappings(smaps: bytes) -> list[tuple[int, int]]:
     return found
 
 
-def forget_clean_pages(libc: Libc, proc: str) -> None:
+def forget_clean_pages(libc: Libc, proc: str, page_bytes: int) -> list[tuple[int, int]]:
     """Unmap code and constants that only the start needed: what is used again comes back by a minor fault.
 
     MADV_DONTNEED on a private file mapping drops the mapped pages and nothing else (madvise(2)); where the kernel
-    refuses, or shows no smaps, all stays as it is.
+    refuses, or shows no smaps, all stays as it is. Returns the mappings, (start, bytes), for ``join_pages``.
+
+    A fault brings back all pages around it that are in the page cache, but only within one mapping (do_fault_around
+    in mm/memory.c, 64 KiB). So every other piece of two pages gets other advice, which makes a mapping of each, until
+    what is needed is there: 1.6 MB less stay locked in the two processes (armhf, Python 3.11).
     """
     try:
         with open(f"{proc}/self/smaps", "rb") as file:
-            smaps = file.read()
+            mappings = clean_mappings(file)  # line by line: the whole text would stay behind as holes in the heap
     except OSError:
-        return
-    for start, length in clean_mappings(smaps):
+        return []
+    piece = PIECE_PAGES * page_bytes
+    for start, length in mappings:
+        try:
+            for at in range(start + piece, start + length, 2 * piece):
+                libc.call("madvise", at, min(piece, start + length - at), MADV_RANDOM)
+        except OSError:
+            pass  # too many mappings: the pages beyond come back in larger pieces
         try:
             libc.call("madvise", start, length, MADV_DONTNEED)
         except OSError:
             continue
+    return mappings
 
 
-def writable_mappings(maps: bytes) -> list[tuple[int, int]]:
+def join_pages(libc: Libc, mappings: list[tuple[int, int]]) -> None:
+    """Make whole again what ``forget_clean_pages`` took apart: each mapping costs the kernel 100 bytes."""
+    for start, length in mappings:
+        try:
+            libc.call("madvise", start, length, MADV_NORMAL)
+        except OSError:
+            continue
+
+
+def writable_mappings(maps: Iterable[bytes]) -> list[tuple[int, int]]:
     """(start, bytes) of the private anonymous mappings in /proc/self/maps that may be written to: heap and stack.
 
     The interpreter's static data is left out: half a megabyte, of which only a few pages change once it runs.
     """
     found = []
-    for line in maps.split(b"\n"):
+    for line in maps:
         fields = line.split()
         if len(fields) >= 5 and fields[1] == b"rw-p" and fields[4] == b"0":
             start, _, end = fields[0].partition(b"-")
@@ -94,7 +120,7 @@ def own_pages(libc: Libc, proc: str, page_bytes: int) -> None:
     """
     try:
         with open(f"{proc}/self/maps", "rb") as file:
-            mappings = writable_mappings(file.read())
+            mappings = writable_mappings(file)
         descriptor = os.open(f"{proc}/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return

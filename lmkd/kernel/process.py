@@ -8,8 +8,8 @@ from lmkd.kernel.counters import find_number
 from lmkd.kernel.pinned import read_once
 from lmkd.values import value
 
-STAT_FLAGS_FIELD, STAT_START_FIELD = 6, 19
-"""Index among the fields after the command's closing parenthesis (proc(5), fields 9 and 22)."""
+STAT_FLAGS_FIELD, STAT_CPU_FIELD, STAT_START_FIELD = 6, 11, 19
+"""Index among the fields after the command's closing parenthesis (proc(5), fields 9, 14 and 22)."""
 PF_KTHREAD = 0x00200000
 """Flag of a kernel thread (include/linux/sched.h); a parent of 2 tells nothing in a container of its own."""
 
@@ -23,6 +23,8 @@ class Stat:
     parent: int
     start_ticks: int
     kernel_thread: bool = False
+    cpu_ticks: int = 0
+    """Processor time of all its threads, user and system, in clock ticks (proc(5), fields 14 and 15)."""
 
 
 @value
@@ -37,6 +39,9 @@ class Sizes:
     swapped_kib: int
     user: int
     name: str
+    activity: int | None = None
+    """Grows when it does anything: its voluntary context switches; None where they do not tell: for one with threads
+    (this file counts only the first one's), and for one that runs (it may compute on and on and never wait)."""
 
 
 def parse_stat(data: bytes) -> Stat | None:
@@ -53,7 +58,8 @@ def parse_stat(data: bytes) -> Stat | None:
         return None
     comm = data[opening + 1 : closing].decode("utf-8", "replace")
     state = fields[0].decode("ascii", "replace")
-    return Stat(comm, state, int(parent), int(start), bool(int(flags) & PF_KTHREAD))
+    ticks = sum(int(field) for field in fields[STAT_CPU_FIELD : STAT_CPU_FIELD + 2] if field.isdigit())
+    return Stat(comm, state, int(parent), int(start), bool(int(flags) & PF_KTHREAD), ticks)
 
 
 def parse_status(data: bytes) -> Sizes | None:
@@ -64,7 +70,9 @@ def parse_status(data: bytes) -> Sizes | None:
         return None
     shmem, swapped = find_number(data, b"RssShmem:"), find_number(data, b"VmSwap:")
     # VmSwap is absent without CONFIG_SWAP: nothing swapped.
-    return Sizes(anon, shmem or 0, swapped or 0, user, _name(data))
+    waits = find_number(data, b"Threads:") == 1 and b"\nState:\tR" not in data
+    activity = find_number(data, b"voluntary_ctxt_switches:") if waits else None
+    return Sizes(anon, shmem or 0, swapped or 0, user, _name(data), activity)
 
 
 def _effective_uid(data: bytes) -> int | None:

@@ -18,7 +18,9 @@ REAP_HERE_MS = 40.0
 REAP_HERE_SHARE = 0.1
 """When even the helper gets nowhere (both wait for a page while reclaim turns in vain), the guard reaps by itself."""
 SETTLE_MS = 60.0
-"""A reported death whose memory is not back yet (somebody else still holds its pages) is waited for so much longer."""
+SETTLE_MS_PER_MIB = 1.5
+"""A reported death whose memory is not back yet is waited for so much longer: somebody else still holds it (who reads
+the process's files in /proc does for that moment), and then frees it in its own time."""
 SETTLED_SHARE = 0.5
 STUCK_AFTER_MS = 1000.0
 """A victim that has not died so long after SIGKILL (uninterruptible sleep) no longer holds up the rescue."""
@@ -48,6 +50,8 @@ class Flight:
     counted_kib: int = 0
     """What had come back when the deadline was last put off."""
     seen_ms: float = -1.0
+    half_ms: float = -1.0
+    """How long it took until half of the prediction was back; negative before that."""
     drained_kib: float = 0.0
     """What others consumed until ``seen_ms``, each stretch at the rate of its time: a late burst is not the past."""
 
@@ -60,6 +64,8 @@ class Landing:
     ms: float
     returned_kib: int
     predicted_kib: int
+    half_ms: float
+    """From the signal until half of the prediction was back, which is the time a kill takes to help."""
 
 
 def free_for_receipt_kib(sample: Sample) -> int:
@@ -72,15 +78,13 @@ def advance(
 ) -> tuple[Flight, Landing | None, tuple[Action, ...]]:
     """The flight after this sample, its end if it has ended, and what must be done about it meanwhile."""
     elapsed = sample.t_ms - flight.started_ms
-    since_ms = flight.seen_ms if flight.seen_ms >= 0 else flight.started_ms
-    drained = flight.drained_kib + rate_kib_s * (sample.t_ms - since_ms) / 1000
-    returned = max(flight.returned_kib, int(free_for_receipt_kib(sample) - flight.before_kib + drained))
-    gone = flight.gone + tuple(pid for pid in sample.gone if pid not in flight.gone)
-    flight = replace(flight, returned_kib=returned, gone=gone, seen_ms=sample.t_ms, drained_kib=drained)
+    flight = _counted(flight, sample, rate_kib_s)
+    returned, gone = flight.returned_kib, flight.gone
     alive = tuple(victim for victim in flight.victims if victim.pid not in gone)
     if not alive:
         gone_ms = flight.gone_ms if flight.gone_ms >= 0 else sample.t_ms
-        waiting = returned < SETTLED_SHARE * flight.predicted_kib and sample.t_ms - gone_ms < SETTLE_MS
+        settle_ms = SETTLE_MS + SETTLE_MS_PER_MIB * flight.predicted_kib / 1024
+        waiting = returned < SETTLED_SHARE * flight.predicted_kib and sample.t_ms - gone_ms < settle_ms
         flight = replace(flight, gone_ms=gone_ms)
         return flight, None if waiting and not urgent else _land(flight, "dead", elapsed), ()
     if flight.signal == "SIGKILL" and returned >= RETURNED_ENOUGH * flight.predicted_kib >= RETURNED_MIN_KIB:
@@ -107,6 +111,24 @@ def advance(
     return flight, None, ()
 
 
+def _counted(flight: Flight, sample: Sample, rate_kib_s: float) -> Flight:
+    """The flight with what has come back by now, what others consumed meanwhile added, and who has died."""
+    since_ms = flight.seen_ms if flight.seen_ms >= 0 else flight.started_ms
+    drained = flight.drained_kib + rate_kib_s * (sample.t_ms - since_ms) / 1000
+    returned = max(flight.returned_kib, int(free_for_receipt_kib(sample) - flight.before_kib + drained))
+    half_ms = flight.half_ms
+    if half_ms < 0 and 2 * returned >= flight.predicted_kib:
+        half_ms = sample.t_ms - flight.killed_ms
+    return replace(
+        flight,
+        returned_kib=returned,
+        gone=flight.gone + tuple(pid for pid in sample.gone if pid not in flight.gone),
+        seen_ms=sample.t_ms,
+        drained_kib=drained,
+        half_ms=half_ms,
+    )
+
+
 def receipt(flight: Flight, landing: Landing) -> Note:
     """The record that compares what was predicted with what came back."""
     first = flight.victims[0]
@@ -117,10 +139,12 @@ def receipt(flight: Flight, landing: Landing) -> Note:
         ("predicted_kib", landing.predicted_kib),
         ("returned_kib", landing.returned_kib),
         ("ms", round(landing.ms, 1)),
+        ("half_ms", round(landing.half_ms, 1)),
         ("outcome", landing.outcome),
     ]
     return Note("receipt", tuple(fields), "warning" if landing.outcome == "stuck" else "info")
 
 
 def _land(flight: Flight, outcome: str, ms: float) -> Landing:
-    return Landing(outcome, ms, max(0, flight.returned_kib), flight.predicted_kib)
+    half_ms = flight.half_ms if flight.half_ms >= 0 else ms
+    return Landing(outcome, ms, max(0, flight.returned_kib), flight.predicted_kib, half_ms)

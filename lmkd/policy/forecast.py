@@ -8,6 +8,8 @@ POINTS_MAX = 40
 FAST_MS = 100.0
 SLOW_MS = 1500.0
 SPAN_MIN_MS = 3.0
+KNOWN_MS = 40.0
+"""A forecast that knows less than this says nothing: just after a death the memory comes and goes in pieces."""
 APART_MS = 75.0
 NEVER_MS = 3_600_000.0
 
@@ -78,6 +80,6 @@ def _slope(points: tuple[tuple[float, int], ...], window_ms: float) -> float:
         if chosen is not None and last_ms - point[0] > window_ms:
             break
         chosen = point
-    if chosen is None or last_ms - chosen[0] < SPAN_MIN_MS:
+    if chosen is None or last_ms - chosen[0] < SPAN_MIN_MS or last_ms - points[0][0] < KNOWN_MS:
         return 0.0
     return (chosen[1] - last_kib) / (last_ms - chosen[0]) * 1000

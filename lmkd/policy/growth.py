@@ -9,6 +9,7 @@ from lmkd.values import value
 APART_MIN_MS = 40.0
 """Growth is measured over at least so long: a process that grows in bursts rests between two of them."""
 REST_MS = 300.0
+STEADY_MS = 300.0
 FORGET_AFTER_MS = 1500.0
 SHARE_SURE = 0.8
 SURE_RAM_PCT = 25
@@ -25,6 +26,8 @@ class Watch:
     size_kib: int = 0
     grower: Grower | None = None
     confirmed_ms: float = 0.0
+    measured: bool = False
+    """The grower's rate comes from two looks at its size, not from the faults it took."""
 
 
 @value
@@ -68,9 +71,19 @@ def watch(previous: Watch, sample: Sample, settings: Settings, store_ratio: floa
         return previous
     rate = (size - previous.size_kib) / apart * 1000
     if rate > 0:
-        return Watch(pid, sample.t_ms, size, Grower(pid, size, gain, rate), sample.t_ms)
+        if previous.measured and grower is not None and grower.pid == pid:
+            rate = max(rate, _steadied(grower.rate_kib_s, rate, apart))
+        return Watch(pid, sample.t_ms, size, Grower(pid, size, gain, rate), sample.t_ms, True)
     resting = grower is not None and grower.pid == pid and sample.t_ms - previous.confirmed_ms > REST_MS
-    return Watch(pid, sample.t_ms, size, None if resting else previous.grower, previous.confirmed_ms)
+    return Watch(
+        pid, sample.t_ms, size, None if resting else previous.grower, previous.confirmed_ms, previous.measured
+    )
+
+
+def _steadied(before_kib_s: float, rate_kib_s: float, apart_ms: float) -> float:
+    """The rate with what it was before in it: one that has to reclaim for its pages grows by fits and starts."""
+    weight = min(1.0, apart_ms / STEADY_MS)
+    return before_kib_s * (1 - weight) + rate_kib_s * weight
 
 
 def weigh(previous: Ballast, sample: Sample) -> Ballast:

@@ -11,6 +11,7 @@ LEVELS = ("calm", "low", "moderate", "critical")
 LOW_PCT, MODERATE_PCT = 30, 15
 """Levels by headroom in percent of RAM above the floor; critical is what the killer itself acts on."""
 HYSTERESIS_PCT = 3
+OWN_PCT = 60
 
 
 @value
@@ -34,6 +35,8 @@ class Signs:
     forecast: Forecast
     stall: Stall
     store_lasts_ms: float | None
+    own_pct: int = 0
+    """How much of the memory that can still be stored is that of the process that grows."""
 
 
 @value
@@ -86,7 +89,8 @@ def _reason(settings: Settings, signs: Signs, left_kib: int, lasts_ms: float) ->
         # Past its limit every write fails, and the kernel reclaims in vain: a dying process spins in that as well.
         return "the store is full before a kill could help"
     budget_pct = settings.stall_budget_ms * 100 / settings.stall_window_ms
-    scarce = left_kib < settings.stall_free_kib
+    # With all that is idle in the store already, reclaim turns over what runs together with what grows.
+    scarce = left_kib < settings.stall_free_kib or signs.own_pct >= OWN_PCT
     if scarce and room.free_kib <= 0 and stall.full_pct > budget_pct and stall.refaults_s > 0:
         return "stall: the foreground waits for memory that others hold"
     return ""

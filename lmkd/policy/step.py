@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lmkd.model import Explain, Kill, Note, Refresh, Sample, Settings, Wake
+from lmkd.model import FLAG_RESPAWNED, Compact, Explain, Kill, Note, Refresh, Sample, Settings, Trim, Wake
 from lmkd.policy import flight as flights
 from lmkd.policy import forecast as forecasts
-from lmkd.policy import tmpfs
+from lmkd.policy import freeze, tmpfs, trim
 from lmkd.policy.flight import Flight
 from lmkd.policy.forecast import Forecast
 from lmkd.policy.growth import Ballast, ShmemWatch, Watch, watch, watch_shmem, weigh
@@ -26,11 +26,18 @@ GAIN_FACTOR_MIN, GAIN_FACTOR_MAX = 0.5, 1.2
 KILL_MS_MIN, KILL_MS_MAX = 5.0, 300.0
 LEARN = 0.3
 ENDED_KEPT = 64
+COMPACT_MIN_KIB = 1024
+OFFENDER_PCT = 15
+"""One that came back and has less of the RAM than this has not gone wrong again yet."""
 
 
 @value
 class Learned:
-    """What receipts taught, bounded, from safe defaults: how long a kill takes, and how true predictions are."""
+    """What receipts taught, bounded, from safe defaults.
+
+    ``kill_ms``: how long it takes on this board from the signal until half of what a death returns is back.
+    ``gain_factor``: how true predictions are (1.0: they came true).
+    """
 
     kill_ms: float = 40.0
     gain_factor: float = 1.0
@@ -54,6 +61,9 @@ class State:
     """Victims of recent decisions: dead or stuck, and perhaps still in a table that was made before."""
     refreshed_ms: float = -1e9
     refused_ms: float = -1e9
+    trimmed_ms: float = -1e9
+    trimming: bool = False
+    frost: freeze.Frost = freeze.Frost()
     kills: int = 0
     room: Headroom = Headroom(0, 0, 0, 0)
     exhaustion_ms: float = forecasts.NEVER_MS
@@ -63,6 +73,7 @@ def step(
     state: State, sample: Sample, settings: Settings, table: CandidateTable
 ) -> tuple[State, tuple[Action, ...], Wake]:
     """What to do about this sample. At most one decision is in flight; its memory is accounted for before the next."""
+    settings = with_learned(settings, state.learned)
     state, pressure = _observe(state, sample, settings)
     actions: tuple[Action, ...] = ()
     if state.level != pressure.level:
@@ -74,17 +85,49 @@ def step(
         if state.flight is None:
             # The next decision needs a forecast without the dead one's growth in it.
             pressure = judge(settings, _signs(state, sample), state.level)
-    if state.flight is None and pressure.reason:
+    if state.flight is None and not pressure.reason and came_back(state, sample, settings, table):
+        pressure = replace(pressure, reason="it came back after its kill, and grows again")
+    frost, cold = freeze.decide(state.frost, sample, settings, table, state.level, state.stall)
+    state, actions = replace(state, frost=frost), actions + cold
+    waits = pressure.reason.startswith("stall") and freeze.may_help(frost, sample)
+    if state.flight is None and pressure.reason and not waits:
         state, decided = _decide(state, sample, settings, table, pressure)
         actions += decided
     if state.level != "calm" and sample.t_ms - state.refreshed_ms >= REFRESH_EVERY_MS:
         state = replace(state, refreshed_ms=sample.t_ms)
-        actions += (Refresh(state.level == "critical"),)
-    return (
-        state,
-        actions,
-        next_wake(settings, state.level, state.room, state.forecast, state.flight is not None),
-    )
+        actions += (Refresh(state.level == "critical" or state.room.free_kib <= 0),)
+    state, trims = _trim(state, sample, settings)
+    wake = next_wake(settings, state.level, state.room, state.forecast, state.flight is not None)
+    return state, actions + trims, wake
+
+
+def _trim(state: State, sample: Sample, settings: Settings) -> tuple[State, tuple[Action, ...]]:
+    """Have idle applications stored while there is time, and no more once there is room or something must die."""
+    busy = state.flight is not None or state.level == "critical"
+    short = None if busy else trim.short_kib(settings, sample, state.room)
+    if not short and state.trimming:
+        return replace(state, trimming=False, trimmed_ms=sample.t_ms), (Trim(0),)
+    if short is None or sample.t_ms - state.trimmed_ms < trim.ASK_EVERY_MS:
+        return state, ()
+    return replace(state, trimming=short > 0, trimmed_ms=sample.t_ms), (Trim(short),)
+
+
+def came_back(state: State, sample: Sample, settings: Settings, table: CandidateTable) -> bool:
+    """Does one that was ended before eat the free memory again? Then nobody has to wait until the store is full."""
+    grower = state.watch.grower
+    if not settings.runaway or grower is None or grower.size_kib * 100 < settings.ram_kib * OFFENDER_PCT:
+        return False
+    ready_kib = max(0, state.room.free_kib) + state.room.cache_kib
+    if forecasts.exhaustion_ms(grower.rate_kib_s, ready_kib - settings.trim_free_kib) > settings.kill_horizon_ms:
+        return False
+    index = table.index_of(grower.pid)
+    return index is not None and bool(table.row(index).flags & FLAG_RESPAWNED)
+
+
+def with_learned(settings: Settings, learned: Learned) -> Settings:
+    """The settings with the horizon that this board's kills need: one that helps later is decided earlier."""
+    needed_ms = settings.stall_budget_ms + int(learned.kill_ms)
+    return settings if needed_ms <= settings.kill_horizon_ms else replace(settings, kill_horizon_ms=needed_ms)
 
 
 def _observe(state: State, sample: Sample, settings: Settings) -> tuple[State, Pressure]:
@@ -113,7 +156,10 @@ def _observe(state: State, sample: Sample, settings: Settings) -> tuple[State, P
 
 
 def _signs(state: State, sample: Sample) -> Signs:
-    return Signs(state.room, state.forecast, state.stall, store_lasts_ms(state.ratio, sample))
+    grower = state.watch.grower
+    own_kib = min(sample.anon_kib, state.ballast.resident_kib) if grower and grower.pid == state.ballast.pid else 0
+    own_pct = own_kib * 100 // max(1, sample.anon_kib)
+    return Signs(state.room, state.forecast, state.stall, store_lasts_ms(state.ratio, sample), own_pct)
 
 
 def _account(state: State, sample: Sample, settings: Settings) -> tuple[State, tuple[Action, ...]]:
@@ -131,7 +177,7 @@ def _account(state: State, sample: Sample, settings: Settings) -> tuple[State, t
     if landing.outcome == "dead" and landing.predicted_kib >= 4 * GAIN_MIN_KIB:
         truth = landing.returned_kib / landing.predicted_kib
         factor = (1 - LEARN) * learned.gain_factor + LEARN * truth
-        kill_ms = (1 - LEARN) * learned.kill_ms + LEARN * landing.ms
+        kill_ms = (1 - LEARN) * learned.kill_ms + LEARN * landing.half_ms
         learned = Learned(
             min(KILL_MS_MAX, max(KILL_MS_MIN, kill_ms)), min(GAIN_FACTOR_MAX, max(GAIN_FACTOR_MIN, factor))
         )
@@ -145,7 +191,11 @@ def _account(state: State, sample: Sample, settings: Settings) -> tuple[State, t
         watch=Watch() if grower_dies else state.watch,
         refreshed_ms=-1e9,
     )
-    return state, (*actions, flights.receipt(flight, landing))
+    note = flights.receipt(flight, landing)
+    taught = (("kill_ms", round(learned.kill_ms, 1)), ("gain_factor", round(learned.gain_factor, 2)))
+    slack_kib = 0 if sample.store is None else sample.store.used_kib - sample.store.compressed_kib
+    compacts = (Compact(slack_kib),) if slack_kib >= COMPACT_MIN_KIB else ()
+    return state, (*actions, replace(note, fields=(*note.fields, *taught)), *compacts)
 
 
 def _decide(
@@ -197,6 +247,8 @@ def _launch(
         ("deficit_kib", pressure.deficit_kib),
         ("rate_kib_s", round(rate)),
         ("exhaustion_ms", round(pressure.exhaustion_ms)),
+        ("stall_full_pct", round(state.stall.full_pct, 1)),
+        ("refaults_s", round(state.stall.refaults_s)),
         *choice.numbers,
     )
     state = replace(state, flight=flight, kills=state.kills + len(choice.victims))

@@ -17,6 +17,7 @@ AFTER_SEEN_MS = {"calm": 10_000.0, "low": 10_000.0, "moderate": 1000.0, "critica
 FAULTS_MIN, FAULTS_MAX = 256, 8192
 STORE_FILLS_KIB_S = 100 * 1024
 """What a core of this class can put into the store at most (lz4, 500 MIPS: about 25 microseconds a page and more)."""
+LOOK_MIN_MS = 20.0
 LOOKS = 4
 """How often to look while the distance to the next decision is used up at the present rate."""
 
@@ -25,6 +26,7 @@ def next_wake(settings: Settings, level: str, room: Headroom, forecast: Forecast
     """The next look: by time, and by the number of page faults when the kernel counts them for us."""
     rate = forecast.rate_kib_s
     distance = room.total_kib - settings.headroom_floor_kib - rate * settings.kill_horizon_ms / 1000
+    ready = max(0, room.free_kib) + room.cache_kib - settings.trim_free_kib
     limits = AFTER_SEEN_MS if settings.fault_meter else AFTER_BLIND_MS
     after = min(float(settings.idle_interval_ms), limits[level], exhaustion_ms(rate, distance) / LOOKS)
     if rate > 0 and room.free_kib + room.cache_kib <= settings.headroom_floor_kib:
@@ -34,7 +36,11 @@ def next_wake(settings: Settings, level: str, room: Headroom, forecast: Forecast
         after = min(after, FLIGHT_MS)
     faults = 0
     if settings.fault_meter:
-        wanted = min(FAULTS_MAX, max(FAULTS_MIN, int(distance / PAGE_KIB / LOOKS)))
+        # Trimming must begin in time as well, where there is anything to trim for.
+        nearest = min(distance, ready) if settings.trim and ready > 0 else distance
+        # Not oftener than looking pays: each look costs 1.5 ms of the core that the foreground needs.
+        paced = min(rate * LOOK_MIN_MS / 1000, distance / 2) / PAGE_KIB
+        wanted = min(FAULTS_MAX, max(FAULTS_MIN, int(paced), int(nearest / PAGE_KIB / LOOKS)))
         # Each change of the period costs one wake-up at the next fault (the kernel starts a period that has
         # nothing left of it), so it changes by powers of two only.
         faults = 1 << (wanted.bit_length() - 1)

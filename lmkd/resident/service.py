@@ -6,6 +6,7 @@ import _signal
 import gc
 import os
 import select
+import sys
 
 from lmkd.guard.act import DryPort, RealPort
 from lmkd.guard.exchange import STOP, Exchange
@@ -15,7 +16,7 @@ from lmkd.guard.record import Recorder
 from lmkd.guard.rehearse import rehearse
 from lmkd.guard.reload import Reload
 from lmkd.kernel.fault_meter import FaultMeter
-from lmkd.kernel.memlock import forget_clean_pages, lock_memory, own_pages
+from lmkd.kernel.memlock import forget_clean_pages, join_pages, lock_memory, own_pages
 from lmkd.kernel.notify import notify
 from lmkd.kernel.psi import MEMORY, open_trigger
 from lmkd.kernel.syscalls import Libc
@@ -31,6 +32,8 @@ HELPER_AGAIN_MS, HELPER_AGAIN_MAX_MS = 1000.0, 60_000.0
 """A helper that died is started again after so long; each death soon after a start doubles it."""
 HELPER_SETTLED_MS = 30_000.0
 HELPER_STOP_MS = 2000.0
+SETTLED_MS = 3000.0
+"""So long after the start the guard has done its everyday work once."""
 
 
 class Resident:
@@ -44,15 +47,15 @@ class Resident:
         _signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGCHLD):
             _signal.signal(number, _ignore)
-        self._helper = helper
         self._helper_due_ms = 0.0
         self._helper_again_ms = HELPER_AGAIN_MS
         self._helper_started_ms = now_ms()
         self._reload = Reload()
         self._triggers: list[int] = []
-        meter = self._meter(plan)
+        self._apart: list[tuple[int, int]] = []
+        self._meter = meter = self._open_meter(plan)
         self._plan = plan = _without_meter(plan) if meter is None else plan
-        self._observer = Observer(plan, meter, exchange.grower_ratio)
+        self._observer = Observer(plan, meter, exchange.grower_ratio, exchange.grower)
         self._guard = Guard(
             plan,
             self._observer,
@@ -61,6 +64,7 @@ class Resident:
             self._exchange,
             meter,
         )
+        self._guard.helper = helper
         self._guard.add_source(self._signals, "signal", select.EPOLLIN)
         self._guard.add_source(self._exchange.post_reader, "helper", select.EPOLLIN)
 
@@ -73,6 +77,7 @@ class Resident:
         ready = False
         while True:
             causes = self._guard.turn()
+            self._join_pages()
             if "helper" in causes:
                 for event, fields, level in self._exchange.posts():
                     self._guard.note(event, fields, level)
@@ -81,11 +86,11 @@ class Resident:
                         self._announce()
             if "signal" in causes and self._take_signals():
                 return self._stop()
-            if not self._helper and now_ms() >= self._helper_due_ms and self._guard.state.level != "critical":
+            if not self._guard.helper and now_ms() >= self._helper_due_ms and self._guard.state.level != "critical":
                 self._start_helper()
                 self._keep_memory()
 
-    def _meter(self, plan: Plan) -> FaultMeter | None:
+    def _open_meter(self, plan: Plan) -> FaultMeter | None:
         if not plan.settings.fault_meter:
             return None
         try:
@@ -114,8 +119,9 @@ class Resident:
 
     def _settle_in(self) -> None:
         """Touch what a kill will touch, then lock it, and take the priority that a rescue needs."""
-        forget_clean_pages(self._libc, self._plan.proc)
-        rehearse(self._plan, self._exchange, self._observer)
+        self._apart = forget_clean_pages(self._libc, self._plan.proc, self._plan.page_kib * 1024)
+        rehearse(self._plan, self._exchange, self._observer, self._meter)
+        sys.path_importer_cache.clear()  # all file names of the import path; the next import lists them anew
         gc.collect()
         gc.freeze()
         gc.disable()
@@ -142,9 +148,19 @@ class Resident:
                 _degraded("mlockall", f"the guard may wait for its own pages ({error.strerror})"), now_ms()
             )
 
+    def _join_pages(self) -> None:
+        """Once the first everyday turns are done, with samples and page faults: nothing more is to come by pages."""
+        if not self._apart:
+            return
+        if now_ms() < self._helper_started_ms + SETTLED_MS:
+            self._guard.look_by(self._helper_started_ms + SETTLED_MS)
+            return
+        join_pages(self._libc, self._apart)
+        self._apart = []
+
     def _announce(self) -> None:
         ms = round(now_ms() - self._plan.started_ms)
-        fields = (("ms", ms), ("pid", os.getpid()), ("helper", self._helper), ("dry_run", self._plan.dry_run))
+        fields = (("ms", ms), ("pid", os.getpid()), ("helper", self._guard.helper), ("dry_run", self._plan.dry_run))
         self._guard.note("ready", fields)
         self._guard.show()
         try:
@@ -154,7 +170,7 @@ class Resident:
 
     def _start_helper(self) -> None:
         try:
-            self._helper = fork_helper(self._plan, self._exchange)
+            self._guard.helper = fork_helper(self._plan, self._exchange)
         except OSError as error:
             self._helper_due_ms = now_ms() + HELPER_AGAIN_MS
             cost = f"no helper for now: the candidates are not kept up to date ({error.strerror})"
@@ -179,8 +195,8 @@ class Resident:
                 return
             if not pid:
                 return
-            if pid == self._helper:
-                self._helper = 0
+            if pid == self._guard.helper:
+                self._guard.helper = 0
                 self._helper_ended(pid, os.waitstatus_to_exitcode(status))
             elif pid == self._reload.child:
                 plan = self._reload.finish(status, self._guard)
@@ -188,7 +204,7 @@ class Resident:
                     self._plan = plan if self._plan.settings.fault_meter else _without_meter(plan)
                     self._guard.adopt(self._plan)
                     self._open_triggers()
-                    self._reload.restarts_helper = bool(self._helper)
+                    self._reload.restarts_helper = bool(self._guard.helper)
                     self._stop_helper()
                 if self._reload.asked_again:
                     self._reload.start(self._plan, self._guard)
@@ -209,20 +225,29 @@ class Resident:
 
     def _stop_helper(self) -> None:
         """Ask it to end; one that takes no more commands has hung."""
-        if self._helper and not self._exchange.ask(STOP):
-            os.kill(self._helper, _signal.SIGKILL)
+        if self._guard.helper and not self._exchange.ask(STOP):
+            os.kill(self._guard.helper, _signal.SIGKILL)
 
     def _stop(self) -> int:
         self._guard.note("stop", (("store", self._plan.store_on_exit),))
         self._stop_helper()
-        if self._helper:
-            await_child(self._helper, HELPER_STOP_MS)
+        if self._guard.helper:
+            await_child(self._guard.helper, HELPER_STOP_MS)
+        if not self._plan.dry_run:
+            self._thaw()
         if self._plan.store_on_exit == "down" and not self._plan.dry_run:
             os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
             write_file(f"{self._plan.proc}/self/oom_score_adj", b"0")
             program, *rest = self._plan.reload_argv
             os.execv(program, [program, *rest, "store", "down"])
         return 0
+
+    def _thaw(self) -> None:
+        """A helper that did not end by itself has left a list of those that it stopped."""
+        from lmkd.helper.stopped import Stopped
+
+        port = RealPort(self._plan.proc, self._libc)
+        Stopped(self._plan.proc, self._plan.run_dir, port, self._guard.note).thaw_left()
 
 
 def await_child(pid: int, limit_ms: float) -> None:

@@ -1,4 +1,4 @@
-"""Owns the board's command line: demo, bench, wakecost, image, shell, run, list."""
+"""Owns the board's command line: demo, bench, timeline, wakecost, image, shell, run, list."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .packages import ArchiveUnavailable, BoardError
 from .report import as_json, as_table, exit_code
 from .scenario import COMMANDS, run_scenario
 from .scenarios import SCENARIOS
+from .sizes import RESIZED
 from .trials import TRIALS
 from .vm import Machine, Watch, run_board
 
@@ -56,9 +57,10 @@ def command_demo(_: argparse.Namespace) -> int:
 
 
 def command_bench(options: argparse.Namespace) -> int:
-    from .bench import compare
+    from .bench import Seeds, compare
 
-    return compare(options.only, options.managers, options.seeds, options.out, options.fresh, say)
+    seeds = Seeds(options.seeds, options.peer_seeds, options.board_seeds)
+    return compare(options.only, options.managers, seeds, options.out, options.fresh, say)
 
 
 def command_wakecost(options: argparse.Namespace) -> int:
@@ -67,9 +69,15 @@ def command_wakecost(options: argparse.Namespace) -> int:
     return measure(options.out, say)
 
 
+def command_timeline(options: argparse.Namespace) -> int:
+    from .timeline import timeline
+
+    return timeline(options.scenario, options.seed, options.managers, options.out, options.redraw, say)
+
+
 def command_list(_: argparse.Namespace) -> int:
-    for scenario in (*SCENARIOS, *TRIALS):
-        print(f"{scenario.name:<16}{scenario.about}")
+    for scenario in (*SCENARIOS, *TRIALS, *map(find, RESIZED)):
+        print(f"{scenario.name:<22}{scenario.about}")
     return 0
 
 
@@ -111,12 +119,21 @@ def parser() -> argparse.ArgumentParser:
 
 def _measure_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     bench = commands.add_parser("bench", help="compare with no manager and with the peers; goes on where it stopped")
-    bench.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these scenarios")
-    bench.add_argument("--managers", nargs="+", default=[], choices=("none", *COMMANDS), help="all four")
-    bench.add_argument("--seeds", type=int, default=1, metavar="N", help="runs of each, the worst counts")
+    bench.add_argument("--only", nargs="+", default=[], metavar="NAME", help="run these scenarios; the page has all")
+    bench.add_argument("--managers", nargs="+", default=[], choices=("none", *COMMANDS), help="run these")
+    bench.add_argument("--seeds", type=int, default=5, metavar="N", help="runs of lmkd, the worst counts (%(default)s)")
+    bench.add_argument("--peer-seeds", type=int, default=1, metavar="N", help="runs of the others (%(default)s)")
+    bench.add_argument("--board-seeds", type=int, default=1, metavar="N", help="on other boards (%(default)s)")
     bench.add_argument("--out", type=Path, default=CHECKOUT / "docs", metavar="FOLDER", help="for the page, docs")
     bench.add_argument("--fresh", action="store_true", help="forget the results of earlier runs")
     bench.set_defaults(run=command_bench)
+    timeline = commands.add_parser("timeline", help="draw the board's memory over time, with lmkd and without")
+    timeline.add_argument("scenario", nargs="?", default="waves")
+    timeline.add_argument("--seed", type=int, default=1, metavar="N")
+    timeline.add_argument("--managers", nargs="+", default=["lmkd", "none"], choices=("none", *COMMANDS))
+    timeline.add_argument("--out", type=Path, default=CHECKOUT / "docs", metavar="FOLDER", help="for the page, docs")
+    timeline.add_argument("--redraw", action="store_true", help="the last run again, without a board")
+    timeline.set_defaults(run=command_timeline)
     wakecost = commands.add_parser("wakecost", help="what a wake-up costs beside 50, 500, 2000 processes")
     wakecost.add_argument("--out", type=Path, default=CHECKOUT / "docs", metavar="FOLDER", help="for the page, docs")
     wakecost.set_defaults(run=command_wakecost)

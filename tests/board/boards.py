@@ -11,6 +11,7 @@ from .image import Base, ensure_base
 from .packages import BoardError
 from .scenario import Result, Scenario, run_scenario
 from .scenarios import by_name
+from .sizes import sized
 from .trials import trial
 
 JOBS_DEFAULT = 2
@@ -18,8 +19,8 @@ JOBS_VARIABLE = "LMKD_BOARD_JOBS"
 
 
 def find(name: str) -> Scenario:
-    """The scenario or trial of that name."""
-    scenario = by_name(name) or trial(name)
+    """The scenario or trial of that name, or a scenario on a board of another size."""
+    scenario = by_name(name) or trial(name) or sized(name)
     if scenario is None:
         raise BoardError(f"no scenario named {name}; see: python -m tests.board list")
     return scenario
@@ -46,12 +47,6 @@ class Boards:
         if self._pool is None:
             self._start()
         return self._runs[name].result()
-
-    def again(self, name: str) -> Result:
-        """One more run of that board, when the pool has room for it."""
-        self.result(name)
-        assert self._pool is not None
-        return self._pool.submit(self._run, name, ensure_base(self._say)).result()
 
     def results(self) -> tuple[Result, ...]:
         """The results of all boards of this session."""

@@ -143,3 +143,8 @@ def decades(least: float, values: Sequence[float]) -> tuple[float, tuple[tuple[f
     while marks[-1] < top:
         marks.append(marks[-1] * 10)
     return marks[-1], tuple((mark, f"{mark:.0f} ms" if mark < 1000 else f"{mark / 1000:.0f} s") for mark in marks)
+
+
+def duration(ms: float) -> str:
+    """For people: ms, from two seconds on in seconds."""
+    return f"{ms:.0f} ms" if ms < 2000 else f"{ms / 1000:.1f} s"

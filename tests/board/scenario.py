@@ -127,6 +127,8 @@ def figures(outcome: Outcome) -> dict[str, Any]:
             found = {**record["result"], **found}
         elif kind in ("cost", "manager"):
             found = {**{key: value for key, value in record.items() if key != "kind"}, **found}
+        elif kind == "idle":
+            found = {**idle_figures(record), **found}
         elif kind == "board" and record.get("when") == "before":
             found["mem_available_before_kib"] = record.get("mem_available_kib")
             found["swap_total_kib"] = record.get("swap_total_kib")
@@ -135,6 +137,18 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         found["manager_wakeups_per_s"] = round(found["manager_wakeups"] / window_s, 2)
         found["manager_cpu_pct"] = round(found["manager_cpu_ms"] / window_s / 10, 3)
     return found
+
+
+def idle_figures(record: Mapping[str, Any]) -> dict[str, float]:
+    """Of all processes of the manager together, while nothing was started; a count that is missing is none."""
+    counts = [process for window in record["windows"] for process in window]
+    minutes = record["seconds"] * len(record["windows"]) / 60
+    if not counts or any(process[name] is None for process in counts for name in ("voluntary", "run_ns")):
+        return {}
+    return {
+        "idle_wakeups_min": round(sum(process["voluntary"] for process in counts) / minutes, 1),
+        "idle_cpu_ms_min": round(sum(process["run_ns"] for process in counts) / 1e6 / minutes, 2),
+    }
 
 
 def check(scenario: Scenario, found: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,11 +1,14 @@
-"""Owns the runs that only tests make: its life, a configuration's order, a dry run, a wake-up's cost."""
+"""Owns the runs that only tests make: its life, a configuration's order, a dry run, costs, shorter scenarios."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .scenario import Scenario
-from .scenarios import HEARTBEAT
+from .scenarios import APPS, HEARTBEAT, by_name
 
 IDLE_WINDOW_S, IDLE_WINDOWS = 20, 3
+ENERGY_WINDOW_S, ENERGY_WINDOWS = 60, 1
 WAKE_COUNTS = (50, 500, 2000)
 WAKE_WINDOW_S = 15
 
@@ -50,7 +53,20 @@ DEAF = (
     "--grow name=camera,rate=4M,limit=150M,compress=1,adj=0,delay=1",
 )
 
+SHORT_S = 25
+
+
+def _short(name: str, *load: str) -> Scenario:
+    """The scenario for SHORT_S, so that the whole suite takes minutes."""
+    whole = by_name(name)
+    assert whole is not None, name
+    about = f"{whole.about}, {SHORT_S} s"
+    return replace(whole, name=f"{name}-{SHORT_S}", about=about, load=load or whole.load, seconds=SHORT_S, bounds=())
+
+
 TRIALS: tuple[Scenario, ...] = (
+    _short("respawn"),
+    _short("flood", *APPS, "--cache path=/dev/vda,rate=40M,total=800M,adj=200,delay=3"),
     Scenario(
         "life", "idle for a minute, then killed, started again, reloaded, stopped",
         seconds=15,
@@ -77,6 +93,13 @@ TRIALS: tuple[Scenario, ...] = (
         seconds=20, options=("--dry-run",),
         extra=("board_settings before",), after=("board_settings after",),
         kinds=("lmkd_event", "settings"),
+    ),
+    Scenario(
+        "energy", "an idle board for a minute: how often the manager wakes, and for how long",
+        seconds=10,
+        after=("sleep 3", f"idle_costs {ENERGY_WINDOW_S} {ENERGY_WINDOWS}"),
+        after_s=ENERGY_WINDOW_S * ENERGY_WINDOWS + 10,
+        kinds=("idle",),
     ),
     Scenario(
         "wakecost", "a wake-up that decides nothing, beside more and more processes",

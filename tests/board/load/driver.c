@@ -98,7 +98,7 @@ static uint64_t restart(struct run *run, uint64_t latest)
 void driver_wait(struct run *run, uint64_t deadline)
 {
     for (;;) {
-        uint64_t next = restart(run, deadline);
+        uint64_t next = restart(run, sample_take(deadline));
         uint64_t now = now_ns();
         if (now >= deadline)
             break;

@@ -47,7 +47,7 @@ void gaps_measure(const uint32_t *ends, const struct spent *spent, uint32_t coun
         gaps->raw_worst_ms = raw / 1000.0 > gaps->raw_worst_ms ? raw / 1000.0 : gaps->raw_worst_ms;
         keep_worst(gaps, (struct gap){us / 1000.0, ends[i] / 1e6, (to->run - from->run) / 1000.0,
                                       (to->wait - from->wait) / 1000.0, (to->busy - from->busy) / 1000.0,
-                                      to->overslept / 1000.0});
+                                      to->overslept / 1000.0, to->minor - from->minor, to->major - from->major});
     }
     qsort(sorted, gaps->count, sizeof *sorted, compare);
     gaps->p50_ms = percentile(sorted, gaps->count, 50);

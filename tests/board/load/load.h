@@ -41,6 +41,7 @@ struct spec {
 
 struct plan {
     double seconds;
+    double sample_ms; /* 0: no samples */
     uint32_t seed;
     size_t count;
     struct spec specs[MAX_SPECS];
@@ -49,6 +50,7 @@ struct plan {
 /* Of what the time between two beats was made; microseconds. */
 struct spent {
     uint32_t run, wait; /* of the application since it began: on the processor, and ready but waiting for it */
+    uint32_t minor, major; /* page faults of the application since it began; a page from the store is a major one */
     uint32_t busy;      /* of the only processor since boot, wraps: it ran some process */
     uint32_t overslept; /* of this gap: the processor idled past the deadline, so the emulator was late */
 };
@@ -104,6 +106,7 @@ struct counters { /* -1: could not be read */
 
 struct gap {
     double ms, t, run_ms, wait_ms, busy_ms, overslept_ms;
+    uint32_t minor, major;
 };
 
 struct gaps {
@@ -163,6 +166,11 @@ void driver_protect(struct run *run);
 void driver_set_up(struct run *run);
 void driver_wait(struct run *run, uint64_t deadline_ns);
 void driver_stop(struct run *run);
+
+/* sample.c */
+void sample_prepare(const struct plan *plan);
+uint64_t sample_take(uint64_t latest_ns);
+void sample_print(const struct run *run, const struct app *app, uint32_t beats);
 
 /* spent.c, counters.c, gaps.c, report.c */
 void counters_read(struct counters *counters);

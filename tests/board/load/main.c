@@ -14,6 +14,7 @@ int main(int argc, char **argv)
     identity_area(argc, argv);
     pages_prepare(plan.seed);
     roster_make(&run, &plan);
+    sample_prepare(&plan);
     driver_protect(&run);
     driver_set_up(&run);
     counters_read(&before);

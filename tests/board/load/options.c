@@ -187,6 +187,8 @@ void options_parse(int argc, char **argv, struct plan *plan)
             plan->seconds = parse_whole(value, 0.1);
         else if (strcmp(option, "--seed") == 0)
             plan->seed = (uint32_t)parse_whole(value, 0);
+        else if (strcmp(option, "--sample") == 0)
+            plan->sample_ms = parse_whole(value, 1);
         else
             parse_spec(plan, find_kind(option), value);
     }

@@ -121,6 +121,8 @@ static void put_gaps(const struct gaps *gaps)
         put_real("wait_ms", true, gaps->worst[i].wait_ms);
         put_real("busy_ms", true, gaps->worst[i].busy_ms);
         put_real("overslept_ms", true, gaps->worst[i].overslept_ms);
+        put_int("minor_faults", true, gaps->worst[i].minor);
+        put_int("major_faults", true, gaps->worst[i].major);
         close_with("}");
     }
     close_with("]");
@@ -285,6 +287,8 @@ void report_print(const struct run *run, const struct counters *before,
     put_flows(run);
     put_counters(before, after);
     put_deaths(run);
+    size_t first = find(run, HEARTBEAT, 0);
+    sample_print(run, &run->apps[first], first < run->count ? close_ends(run, &run->apps[first], alive[first]) : 0);
     printf("}\n");
     fflush(stdout);
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define BUSY_FIELD 7 /* of "cpu0": all processes' time on it, in nanoseconds (Documentation/scheduler/sched-stats.rst) */
@@ -39,7 +40,12 @@ static uint32_t busy_us(void)
 void spent_read(struct spent *spent)
 {
     char buffer[80], *rest;
+    struct rusage usage;
     *spent = (struct spent){.busy = busy_us()};
+    if (getrusage(RUSAGE_SELF, &usage) == 0) {
+        spent->minor = (uint32_t)usage.ru_minflt;
+        spent->major = (uint32_t)usage.ru_majflt;
+    }
     if (text(own, buffer, sizeof buffer)) { /* nanoseconds: run, waited */
         spent->run = (uint32_t)(strtoull(buffer, &rest, 10) / 1000);
         spent->wait = (uint32_t)(strtoull(rest, NULL, 10) / 1000);

@@ -63,6 +63,8 @@ def test_every_command_has_its_help(command: str, capsys: pytest.CaptureFixture[
         ["status", "--nonsense"],
         ["status", "more"],
         ["check"],
+        ["explain"],
+        ["explain", "1", "2"],
         ["events", "--since", "-1"],
         ["events", "--since", "x"],
         ["run", "--config"],
@@ -188,9 +190,9 @@ def test_run_takes_several_files_and_a_dry_run() -> None:
     assert not parser.parse_args(["run"]).config
 
 
-@pytest.mark.parametrize("arguments", [["run", "--help"], ["status"], ["ps"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["run", "--help"], ["status"], ["ps"], ["explain", "policy"], ["--version"]])
 def test_commands_do_not_import_what_they_do_not_need(arguments: list[str], tmp_path: Path) -> None:
-    if arguments[0] in ("status", "ps"):
+    if arguments[0] in ("status", "ps", "explain"):
         arguments = [*arguments, "--socket", str(tmp_path / "none")]
     script = """
 import sys

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
+import termios
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lmkd.cli.ps import numbered, ps_lines
-from lmkd.cli.render import groups, table, use_colour
+from lmkd.cli.render import COLUMNS, groups, table, terminal_width, use_colour, wrapped
 from lmkd.cli.status import status_lines
 
 
@@ -37,6 +40,30 @@ def test_colour_is_for_terminals_that_want_it(
     stream: io.StringIO, environment: dict[str, str], coloured: bool
 ) -> None:
     assert use_colour(stream, environment) is coloured
+
+
+@pytest.mark.parametrize(("columns", "width"), [(0, COLUMNS), (1, 30), (48, 48), (80, 80), (300, 300)])
+def test_the_width_is_the_terminals_where_it_knows_it(columns: int, width: int) -> None:
+    ours, theirs = os.openpty()
+    try:
+        termios.tcsetwinsize(theirs, (24, columns))
+        with open(theirs, "w", closefd=False) as stream:
+            assert terminal_width(stream) == width
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_what_is_no_terminal_has_80_columns(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w") as stream:
+        assert terminal_width(stream) == 80
+    assert terminal_width(io.StringIO()) == 80
+
+
+def test_a_number_stays_with_its_unit_when_a_line_is_wrapped() -> None:
+    assert wrapped("at least 3.0 MB, at most 10.0 s", 13) == ["at least", "3.0 MB, at", "most 10.0 s"]
+    assert wrapped("", 10) == []
+    assert wrapped("a word-with-hyphens", 12) == ["a word-with-", "hyphens"]
 
 
 def test_a_table_is_aligned_and_its_numbers_to_the_right() -> None:

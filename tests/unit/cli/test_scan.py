@@ -8,8 +8,13 @@ from typing import Any
 import psutil
 import pytest
 
-from lmkd.cli.scan import Process, kill_order, parse_cgroup, parse_status_kib, read_processes
+from lmkd.cli.scan import Allowances, Process, kill_order, parse_cgroup, parse_status_kib, read_processes
+from lmkd.helper.entry import Classes, Entry
+from lmkd.kernel.process import Stat
+from lmkd.model import FLAG_DECLARED_FOREGROUND, FLAG_FREEZE, FLAG_TRIM
+from lmkd.plan import Rule
 from lmkd.values import replace
+from tests.unit.plans import make_plan
 
 PLAIN = Process(
     pid=100, comm="app", exe="/usr/bin/app", cmdline="app -x", user="root", uid=0, cgroup="/",
@@ -19,7 +24,7 @@ PLAIN = Process(
 
 def rule(pattern: str, priority: int, protect: bool = False, field: str = "comm") -> tuple[Any, ...]:
     matchers = ((field, "exact", pattern),)
-    return ("name", matchers, priority, "", protect, "", -1, "process", f"lmkd.yaml:{priority}")
+    return ("name", matchers, priority, "", protect, "", -1, "process", f"lmkd.yaml:{priority}", None, None)
 
 
 def test_the_highest_priority_number_dies_first_and_the_smallest_gain_within_one() -> None:
@@ -58,6 +63,26 @@ def test_gain_is_resident_anonymous_plus_what_swapped_pages_occupy(
     (row,) = kill_order([replace(PLAIN, swapped_kib=swapped_kib)], (), share)
     assert row["gain_kib"] == gain_kib
     assert row["swapped_kib"] == swapped_kib
+
+
+@pytest.mark.parametrize("priority", [-1000, -5, 0, 50, 100, 500, 700, 899, 1000])
+@pytest.mark.parametrize(("grace_ms", "trim", "freeze"), [(-1, None, None), (0, True, True), (70, False, False)])
+@pytest.mark.parametrize("ruled", [True, False])
+def test_what_may_be_done_to_a_process_is_what_the_helper_says(
+    tmp_path: Path, priority: int, grace_ms: int, trim: bool | None, freeze: bool | None, ruled: bool
+) -> None:
+    row = ("r", (("comm", "exact", "app"),), priority, "", priority == -1000, "", grace_ms, "tree", "f:1", trim, freeze)
+    plan = make_plan(tmp_path, rules=(Rule(*row),), class_freeze=(("service", True), ("cached", True)))
+    entry = Entry(Stat("app", "S", 1, 100))
+    entry.priority, entry.own_adj = priority, not ruled
+    entry.rule, entry.grace_ms = (0, grace_ms) if ruled else (-1, -1)
+    flags, helpers_grace_ms = Classes(plan).flags(entry), Classes(plan).grace_ms(entry)
+    allowances = Allowances(plan.class_grace_ms, plan.class_trim, plan.class_freeze)
+    (found,) = kill_order([replace(PLAIN, oom_score_adj=priority)], (row,) if ruled else (), None, allowances)
+    assert (found["trim"], found["freeze"]) == (bool(flags & FLAG_TRIM), bool(flags & FLAG_FREEZE))
+    assert found["declared"] == bool(flags & FLAG_DECLARED_FOREGROUND)
+    assert found["grace_ms"] == helpers_grace_ms
+    assert (found["rule_name"], found["group"]) == (("r", "tree") if ruled else (None, "process"))
 
 
 def test_a_rule_on_the_unit_sees_the_unit_of_the_cgroup() -> None:

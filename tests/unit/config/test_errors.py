@@ -65,6 +65,16 @@ ROWS = [
     ("sysctls: {swappiness: 100}", "f:1:11: sysctls.swappiness:", "did you mean vm.swappiness"),
     ("sysctls: {vm.swappiness: 201}", "f:1:26: sysctls.vm.swappiness:", "0 to 200"),
     ("manage_sysctls: false\nsysctls: {vm.swappiness: 1}", "f:2:26: sysctls.vm.swappiness:", "never set"),
+    ("policy: {psi_some: 2s, psi_window: 1s}", "f:1:20: policy.psi_some:", "2.0 s is longer than policy.psi_window (1"),
+    ("policy: {psi_full: 2s, psi_window: 1s}", "f:1:20: policy.psi_full:", "(1.0 s, f:1:36): write at most 1000ms"),
+    ("policy: {psi_full: 50ms, psi_some: 40ms}", "f:1:20: policy.psi_full:", "longer than policy.psi_some (40 ms"),
+    ("policy: {psi_window: 400ms}", "f:1:22: policy.psi_window:", "out of range: 500 ms to 10.0 s"),
+    ("policy: {hold_base: 5s, hold_max: 4s}", "f:1:21: policy.hold_base:", "longer than policy.hold_max (4.0 s"),
+    ("stall_budget: 300ms\npolicy: {stall_window: 200ms}", "f:1:15: stall_budget:", "than policy.stall_window (200 ms"),
+    ("policy: {runaway: false, runaway_horizon: 9s}", "f:1:43: policy.runaway_horizon:", "runaway is false (f:1:19)"),
+    ("policy: {trim: no, trim_free: 5%}", "f:1:31: policy.trim_free:", "never used: policy.trim is false"),
+    ("policy: {respawn_hold: no, hold_max: 9s}", "f:1:38: policy.hold_max:", "never used: policy.respawn_hold is"),
+    ("policy: {headroom_floor: 40%, file_floor: 60%}", "f:1:26: policy.headroom_floor:", "40% and file_floor's 60%"),
     ("grace: {protected: 1s}", "f:1:9: grace.protected:", "never killed"),
     ("grace: {cached: 0}", "f:1:17: grace.cached:", "no unit: write 0ms"),
     ("control: {socket: run/x}", "f:1:19: control.socket:", "not absolute"),
@@ -225,6 +235,26 @@ def test_check_looks_at_each_file_and_at_all_together(tmp_path: Path) -> None:
     one.write_text("apps: [{match: {comm: ab}, priority: 1}]")
     two.write_text("apps: [{match: {comm: a*}, priority: 1}]")
     assert check([one]) == check([two]) == ()
-    assert check([one, two], together=False) == ()
     (line,) = check([one, two])
     assert line.startswith(f"{one}:1:8: apps[comm=ab].match: can never match: the rule comm=a* ({two}:1)")
+
+
+def test_numbers_of_two_files_that_contradict_are_told_with_both_places(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    one.write_text("policy:\n  hold_base: 20s\n")
+    two.write_text("policy: {hold_max: 10s}")
+    assert check([one]) == check([two]) == ()
+    (line,) = check([one, two])
+    assert line.startswith(f"{one}:2:14: policy.hold_base: 20.0 s is longer than policy.hold_max (10.0 s, {two}:1:20)")
+
+
+def test_a_default_that_is_too_long_for_what_was_given_is_told_at_what_was_given() -> None:
+    (line,) = errors("policy: {stall_window: 100ms}\nstall_budget: 101ms")
+    assert line.startswith("f:2:15: stall_budget:")
+
+
+def test_a_drop_in_may_turn_off_what_the_main_file_has_set_up(tmp_path: Path) -> None:
+    main, drop_in = tmp_path / "main.yaml", tmp_path / "off.yaml"
+    main.write_text("policy: {trim_idle: 9s, hold_base: 2s, runaway_horizon: 3s}")
+    drop_in.write_text("policy: {trim: false, respawn_hold: false, runaway: false}")
+    assert check([main, drop_in]) == ()

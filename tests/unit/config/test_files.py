@@ -36,7 +36,7 @@ def test_shipped_file_has_rules_that_protect_and_that_give_way(name: str) -> Non
 
 def test_default_file_says_the_same_as_no_file() -> None:
     config = load([CONFIGS / "default.yaml"])
-    assert replace(config, sources=()) == load([])
+    assert replace(config, sources=(), given=()) == load([])
 
 
 def test_default_file_shows_every_key() -> None:
@@ -69,6 +69,12 @@ def test_reference_page_states_limits_and_order_of_rules() -> None:
     assert "| `stall_budget` | duration | `33ms` | 5 ms to 1.0 s |" in page
     assert "The first rule that matches wins." in page
     assert "| protected | -1000 |" in page
+
+
+def test_every_section_has_its_table_in_the_reference_page() -> None:
+    page = reference_markdown()
+    sections = {field.section for field in FIELDS if field.section}
+    assert [name for name in sections if f"`{name.removeprefix('apps[].').removesuffix('[]')}`\n" not in page] == []
 
 
 def _lines() -> list[str]:

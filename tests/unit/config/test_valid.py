@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 
 from lmkd.config import (
-    CLASS_NAMES,
     Amount,
     Config,
     Matcher,
-    class_of_priority,
     default_paths,
     load,
     load_default,
@@ -19,6 +17,7 @@ from lmkd.config import (
     priority_of_class,
     rule_table,
 )
+from lmkd.model import CLASSES, class_of
 
 ISSUE_EXAMPLE = """\
 stall_budget: 33ms
@@ -140,14 +139,11 @@ def test_priority_is_a_class_or_a_number(keys: str, expected: tuple[int, str | N
 
 
 def test_classes_and_numbers_agree() -> None:
-    for name in CLASS_NAMES:
-        number = priority_of_class(name)
-        assert number is not None
-        assert class_of_priority(number) == name
-    assert class_of_priority(-999) == class_of_priority(99) == "foreground"
-    assert class_of_priority(1000) == "cached"
-    assert parse_text("").grace_ms_of(650) == 200
-    assert parse_text("").grace_ms_of(-1000) == 0
+    for name, number in CLASSES:
+        assert priority_of_class(name) == number
+        assert class_of(number) == name
+    assert class_of(-999) == class_of(99) == "foreground"
+    assert class_of(1000) == "cached"
 
 
 def test_kind_of_pattern_is_told_from_its_text() -> None:
@@ -233,6 +229,25 @@ def test_drop_ins_work_without_a_main_file(tmp_path: Path) -> None:
     (tmp_path / "lmkd.d").mkdir()
     write(tmp_path / "lmkd.d", x="stall_budget: 20ms")
     assert load_default(tmp_path).stall_budget_ms == 20
+
+
+def test_numbers_that_were_given_say_where(tmp_path: Path) -> None:
+    paths = write(
+        tmp_path,
+        a="stall_budget: 50ms\npolicy: {kill_horizon: 1s, psi_some: 40ms, trim: false}",
+        b="policy:\n  psi_some: auto\n  kill_horizon: 2s\n  psi_window: 1s",
+    )
+    config = load(paths)
+    a, b = paths
+    assert dict(config.given) == {
+        "stall_budget": f"{a}:1:15",
+        "policy.trim": f"{a}:2:50",
+        "policy.kill_horizon": f"{b}:3:17",
+        "policy.psi_window": f"{b}:4:15",
+    }
+    policy = config.policy
+    assert (policy.kill_horizon_ms, policy.psi_some_ms, policy.psi_window_ms) == (2000, None, 1000)
+    assert load([]).given == ()
 
 
 def test_configuration_is_frozen() -> None:

@@ -16,12 +16,17 @@ class FakeSource:
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
         self.rows: list[dict[str, Any]] = []
+        self.numbers: list[dict[str, Any]] = []
+        self.state: dict[str, Any] = {"level": "calm"}
         self.trouble: Exception | None = None
 
     def status(self) -> Mapping[str, Any]:
         if self.trouble is not None:
             raise self.trouble
-        return {"level": "calm"}
+        return self.state
+
+    def policy(self) -> Iterable[Mapping[str, Any]]:
+        return iter(self.numbers)
 
     def events_since(self, sequence: int) -> tuple[list[dict[str, Any]], int]:
         found = [event for event in self.events if event["seq"] >= sequence]

@@ -29,11 +29,13 @@ def test_the_client_gets_what_the_server_has(tmp_path: Path) -> None:
     source = FakeSource()
     source.rows = [{"pid": pid} for pid in range(100)]
     source.events = [{"seq": 0, "event": "ready"}, {"seq": 1, "event": "stop"}]
+    source.numbers = [{"name": "trim"}]
     with (
         listening(tmp_path / "control", lambda connection: serve_connection(connection, source)) as path,
         ControlClient(path) as client,
     ):
         assert client.status() == {"level": "calm"}
+        assert client.policy() == [{"name": "trim"}]
         assert [row["pid"] for row in client.candidates()] == list(range(100))
         assert [event["event"] for event in client.events()] == ["ready", "stop"]
         assert [event["event"] for event in client.events(since=1)] == ["stop"]
@@ -95,6 +97,15 @@ def test_a_candidate_that_is_no_object_is_a_clear_error(tmp_path: Path) -> None:
         pytest.raises(ControlError, match="not an object"),
     ):
         list(client.candidates())
+
+
+def test_a_number_that_is_no_object_is_a_clear_error(tmp_path: Path) -> None:
+    with (
+        listening(tmp_path / "control", answering(b'{"v":1,"ok":true,"policy":[7]}')) as path,
+        ControlClient(path) as client,
+        pytest.raises(ControlError, match="a number that is not an object"),
+    ):
+        client.policy()
 
 
 def test_an_answer_that_does_not_come_is_not_waited_for_without_end(tmp_path: Path) -> None:

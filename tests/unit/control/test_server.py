@@ -69,6 +69,12 @@ def test_status_is_answered(source: FakeSource) -> None:
         assert peer.ask("status") == {"v": 1, "ok": True, "status": {"level": "calm"}}
 
 
+def test_the_policy_is_answered_in_one_message(source: FakeSource) -> None:
+    source.numbers = [{"name": "ram_kib", "value": 1}, {"name": "trim", "value": True}]
+    with served(source) as peer:
+        assert peer.ask("policy") == {"v": 1, "ok": True, "policy": source.numbers}
+
+
 def test_the_connection_stays_usable_after_anything_wrong(source: FakeSource) -> None:
     wrong = (b"x", b'{"v":9,"op":"status"}', b'{"v":1,"op":"nonsense"}', b"[" * 4096, b"z" * 4097)
     with served(source) as peer:

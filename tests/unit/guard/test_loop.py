@@ -13,12 +13,12 @@ import pytest
 
 from lmkd.errors import KernelInterfaceError
 from lmkd.guard.act import Handle
-from lmkd.guard.exchange import Exchange
+from lmkd.guard.exchange import EXPLAIN, FREEZE, KILLED, REFRESH_URGENT, START_BITS, THAW, TRIM, Exchange, command_of
 from lmkd.guard.loop import Guard
 from lmkd.guard.observe import Observer
 from lmkd.guard.record import Recorder
 from lmkd.guard.rehearse import rehearse
-from lmkd.model import Victim
+from lmkd.model import Explain, Freeze, Refresh, Thaw, Trim, Victim
 from lmkd.plan import Plan
 from tests.unit.guard.test_exchange import close
 from tests.unit.kernel.test_meminfo import BOARD
@@ -33,6 +33,7 @@ class FakePort:
         self.signals: list[tuple[int, str]] = []
         self.deaths: dict[int, int] = {}
         self.open_handles = 0
+        self.hastened: list[int] = []
 
     def open(self, victim: Victim) -> Handle | None:
         if self.gone:
@@ -47,6 +48,9 @@ class FakePort:
 
     def release(self, handle: Handle) -> str:
         return "released"
+
+    def hasten(self, pid: int) -> None:
+        self.hastened.append(pid)
 
     def alive(self, handle: Handle) -> bool:
         return True
@@ -152,6 +156,26 @@ def test_a_victim_is_signalled_held_and_let_go_when_it_dies(benches: Any) -> Non
     bench.memory(60000)
     assert "death" in bench.turn()
     assert bench.port.open_handles == 0
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_the_helper_is_told_whom_we_ended_unless_we_only_say_so(benches: Any, dry_run: bool) -> None:
+    bench = benches(dry_run=dry_run)
+    bench.exchange.publish([make_candidate(10, gain_kib=50000)], 1.0)
+    bench.memory(0, 0)
+    bench.turn()
+    told = [(operation, pid) for operation, pid, _ in bench.exchange.commands() if operation == KILLED]
+    assert told == ([] if dry_run else [(KILLED, 10)])
+    os.write(bench.port.deaths[10], b"x")
+    bench.turn()
+
+
+def test_what_is_the_helpers_becomes_a_command() -> None:
+    assert command_of(Refresh(True)) == (REFRESH_URGENT, 0, 0)
+    assert command_of(Trim(4096)) == (TRIM, 0, 4096)
+    assert command_of(Freeze(10, 77, 5000)) == (FREEZE, 10, 77 | 5000 << START_BITS)
+    assert command_of(Thaw(10)) == (THAW, 10, 0)
+    assert command_of(Explain(9)) == (EXPLAIN, 0, 9)
 
 
 @pytest.mark.parametrize("port", [FakePort(refusal="SIGKILL to 10: Operation not permitted"), FakePort(gone=True)])

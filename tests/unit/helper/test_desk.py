@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,8 +20,9 @@ from lmkd.guard.exchange import Exchange
 from lmkd.guard.record import Recorder
 from lmkd.helper.desk import CLIENTS_MAX, Desk
 from lmkd.helper.source import ExchangeSource
-from lmkd.model import Note
+from lmkd.model import FLAG_FREEZE, FLAG_TRIM, Note
 from lmkd.plan import Plan
+from lmkd.values import as_dict, field_names
 from tests.unit.guard.test_exchange import close
 from tests.unit.plans import make_candidate, make_plan, make_rule
 
@@ -83,6 +85,37 @@ def test_a_client_is_served_by_a_child_from_the_exchange(bench: Bench) -> None:
         assert [event["event"] for event in client.events()] == ["ready"]
         recorder.write(Note("stop", ()), 2.0)
         assert [event["event"] for event in client.events(2)] == ["stop"]
+
+
+def test_the_policy_is_what_the_guard_goes_by_and_says_where_it_was_given(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, proc="/proc", psi_step_us=2_000_000, given=(("policy.trim_idle", "lmkd.yaml:9:14"),))
+    bench = Bench(plan)
+    try:
+        settings = {**as_dict(plan.settings), "trim_idle_ms": 7000, "fault_meter": False}
+        states: tuple[dict[str, Any], ...] = ({"settings": settings}, {"truncated": True})
+        for state in states:
+            bench.exchange.write_status(json.dumps(state).encode())
+            with bench.client() as client:
+                rows = {row["name"]: row for row in client.policy()}
+            assert set(field_names(plan.settings)) < set(rows)
+            assert rows["psi_some_us"]["value"] == plan.some_us
+            assert rows["trim_idle_ms"]["given"] == "lmkd.yaml:9:14"
+            known = state.get("settings", as_dict(plan.settings))
+            assert rows["trim_idle_ms"]["value"] == known["trim_idle_ms"]
+            assert rows["fault_meter"]["value"] is known["fault_meter"]
+    finally:
+        bench.close()
+
+
+def test_a_candidate_says_what_may_be_done_to_it(bench: Bench) -> None:
+    bench.exchange.write_status(b"{}")
+    flags = FLAG_TRIM | FLAG_FREEZE
+    bench.exchange.publish([make_candidate(10, rule=0, flags=flags, grace_ms=70), make_candidate(11, 0)], 1.0)
+    with bench.client() as client:
+        first, second = client.candidates()
+    names = ("rule_name", "trim", "freeze", "declared", "grace_ms", "group")
+    assert [first[name] for name in names] == ["a rule", True, True, False, 70, "process"]
+    assert [second[name] for name in names] == [None, False, False, False, 0, "process"]
 
 
 def test_a_status_that_is_not_there_yet_is_an_answer(bench: Bench) -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from lmkd.guard.exchange import DRAIN_LOG, EXPLAIN, HOOK, REAP, REFRESH, STOP, Exchange
+from lmkd.guard.exchange import DRAIN_LOG, EXPLAIN, FREEZE, HOOK, REAP, REFRESH, START_BITS, STOP, Exchange
 from lmkd.guard.record import Recorder
 from lmkd.helper.main import Helper
 from lmkd.model import Note
 from lmkd.plan import Plan
+from tests.unit.kernel.test_freezer import make_group
 from tests.unit.plans import FakeProc, make_plan, make_rule
 
 
@@ -143,6 +144,49 @@ def test_it_ends_when_the_guard_has_died_and_obeys_what_was_asked_before(bench: 
     bench.exchange.writer = -1
     assert bench.ended() == 0
     assert bench.posted("reap")["outcome"] == "gone"
+
+
+def freeze(bench: Bench, proc: FakeProc, base: Path, ms: int) -> Path:
+    """Have it freeze process 10, which has a group of its own; the group's file."""
+    (proc.root / "self" / "mounts").write_text(f"cgroup2 {base}/cgroup cgroup2 rw 0 0\n")
+    proc.add(10, comm=b"app", cgroup="/app")
+    file = make_group(base, "/app", "10\n") / "cgroup.freeze"
+    bench.posted("helper_started")
+    bench.exchange.ask(FREEZE, 10, 1000 | ms << START_BITS)
+    assert bench.posted("freeze")["how"] == "cgroup"
+    return file
+
+
+def test_who_is_frozen_is_thawed_in_time_though_nothing_else_happens(
+    bench: Bench, proc: FakeProc, tmp_path: Path
+) -> None:
+    file = freeze(bench, proc, tmp_path, 50)
+    assert bench.posted("release")["reason"] == "its time is over"
+    assert file.read_text()[0] == "0"
+
+
+def test_who_is_frozen_is_thawed_when_the_guard_has_died(bench: Bench, proc: FakeProc, tmp_path: Path) -> None:
+    file = freeze(bench, proc, tmp_path, 60_000)
+    assert file.read_text()[0] == "1"
+    os.close(bench.exchange.writer)
+    bench.exchange.writer = -1
+    assert bench.ended() == 0
+    assert file.read_text()[0] == "0"
+
+
+def test_the_next_helper_thaws_what_one_that_was_killed_has_left(
+    bench: Bench, plan: Plan, proc: FakeProc, tmp_path: Path
+) -> None:
+    file = freeze(bench, proc, tmp_path, 60_000)
+    os.kill(bench.pid, signal.SIGKILL)
+    assert bench.ended() == -signal.SIGKILL
+    assert file.read_text()[0] == "1"
+    following = Bench(plan, bench.exchange.post_writer)
+    try:
+        assert following.posted("release")["reason"] == "a helper that died had stopped it"
+        assert file.read_text()[0] == "0"
+    finally:
+        following.close()
 
 
 def test_a_log_that_nobody_reads_does_not_hold_it_up(plan: Plan) -> None:

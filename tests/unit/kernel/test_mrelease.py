@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 from typing import Any
 
 import pytest
 
 from lmkd.helper.reap import reap
-from lmkd.kernel.memlock import clean_mappings, shared_runs, writable_mappings
 from lmkd.kernel.mrelease import TRIES, mrelease
 from lmkd.kernel.syscalls import Libc
 
@@ -66,43 +64,3 @@ def test_a_victim_that_is_gone_is_not_asked_for() -> None:
 
 def test_a_victim_that_lives_is_not_released() -> None:
     assert reap(Libc(), os.getpid()) in ("not dying", "this kernel has no process_mrelease", "gone")
-
-
-SMAPS = b"""\
-00010000-003e1000 r-xp 00000000 fe:00 1234       /usr/bin/python3.11
-Size:               3908 kB
-Anonymous:             0 kB
-VmFlags: rd ex mr mw me
-003f0000-003f1000 r--p 003d0000 fe:00 1234       /usr/bin/python3.11
-Anonymous:             4 kB
-003f1000-00480000 rw-p 003d1000 fe:00 1234       /usr/bin/python3.11
-Anonymous:             0 kB
-01000000-01100000 rw-p 00000000 00:00 0          [heap]
-Anonymous:             0 kB
-b6f00000-b6f01000 r-xp 00000000 00:00 0          [vdso]
-Anonymous:             0 kB
-b6f10000-b6f30000 r--p 00000000 fe:00 99         /usr/lib/a file with spaces.so (deleted)
-Anonymous:             0 kB
-"""
-
-
-def test_only_whole_unchanged_file_mappings_that_may_not_be_written_are_forgotten() -> None:
-    assert clean_mappings(SMAPS) == [(0x10000, 0x3E1000 - 0x10000), (0xB6F10000, 0x20000)]
-
-
-@pytest.mark.parametrize("smaps", [b"", b"\n", b"junk", SMAPS[:60]])
-def test_an_odd_map_has_nothing_to_forget(smaps: bytes) -> None:
-    assert clean_mappings(smaps) == []
-    assert writable_mappings(smaps) == []
-
-
-def test_anonymous_memory_that_may_be_written_is_found() -> None:
-    assert writable_mappings(SMAPS) == [(0x1000000, 0x100000)]
-
-
-def test_shared_pages_of_our_own_come_in_runs() -> None:
-    present, of_file, exclusive = 1 << 63, 1 << 61, 1 << 56
-    pages = (present, present | 7, 0, present | exclusive, present, present | of_file, 1 << 62, present)
-    entries = b"".join(page.to_bytes(8, sys.byteorder) for page in pages)
-    assert shared_runs(entries, 0x10000, 4096) == [(0x10000, 8192), (0x14000, 4096), (0x17000, 4096)]
-    assert shared_runs(b"", 0x10000, 4096) == []

@@ -41,13 +41,13 @@ STATUS = (
 )
 def test_identity_survives_any_name(comm: bytes) -> None:
     stat = parse_stat(stat_text(7, comm, "S", 1, 0x400000, 4711))
-    assert stat == Stat(comm.decode("utf-8", "replace"), "S", 1, 4711, False)
+    assert stat == Stat(comm.decode("utf-8", "replace"), "S", 1, 4711, False, 11)
 
 
 @given(st.binary(max_size=15), st.sampled_from("RSDZTtXIP"), st.integers(0, 2**22), st.integers(0, 2**63))
 def test_identity_survives_every_name(comm: bytes, state: str, parent: int, start: int) -> None:
     stat = parse_stat(stat_text(7, comm, state, parent, 0, start))
-    assert stat == Stat(comm.decode("utf-8", "replace"), state, parent, start)
+    assert stat == Stat(comm.decode("utf-8", "replace"), state, parent, start, cpu_ticks=11)
 
 
 def test_a_kernel_thread_is_known_by_its_flag() -> None:
@@ -138,7 +138,7 @@ def test_a_process_is_read_from_its_files(tmp_path: Path) -> None:
     proc = FakeProc(tmp_path)
     proc.add(7, b"ui", exe="/usr/bin/ui (deleted)", cmdline=b"ui\0--full screen\0", adj=-17, cgroup="/a")
     root = str(proc.root)
-    assert read_stat(root, 7) == Stat("ui", "S", 1, 1000)
+    assert read_stat(root, 7) == Stat("ui", "S", 1, 1000, cpu_ticks=11)
     assert read_sizes(root, 7) == Sizes(4096, 0, 0, 0, "ui")
     assert read_exe(root, 7) == "/usr/bin/ui"
     assert read_cmdline(root, 7) == "ui --full screen"

@@ -8,8 +8,10 @@ from typing import Any
 from lmkd.model import (
     FLAG_DECLARED_FOREGROUND,
     Candidate,
+    Compact,
     Escalate,
     Explain,
+    Freeze,
     Kill,
     Note,
     Reap,
@@ -17,6 +19,8 @@ from lmkd.model import (
     Sample,
     Settings,
     StoreSample,
+    Thaw,
+    Trim,
     Victim,
     Wake,
 )
@@ -25,7 +29,7 @@ from lmkd.policy.step import State, step
 from lmkd.policy.table import PackedTable, table_of
 from lmkd.values import replace
 
-AnyAction = Kill | Escalate | Reap | Refresh | Explain | Note
+AnyAction = Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Explain | Note
 
 RAM_KIB = 249856
 WATERMARK_LOW_KIB = 2048

@@ -46,16 +46,17 @@ def landed(flight: Flight, sample: Sample, rate: float = 0.0, urgent: bool = Fal
 
 def test_a_death_with_its_memory_lands() -> None:
     _flight, landing, actions = advance(killed(), back(1010, 9000, A.pid), 0.0, False)
-    assert landing == Landing("dead", 10.0, 9000, 10_000)
+    assert landing == Landing("dead", 10.0, 9000, 10_000, 10.0)
     assert actions == ()
 
 
 def test_a_death_whose_memory_is_not_back_is_waited_for_but_not_for_long() -> None:
     dead, landing, _actions = advance(killed(), back(1010, 0, A.pid), 0.0, False)
     assert landing is None
-    assert landed(dead, back(1010 + flights.SETTLE_MS - 1, 4999)) == ""
+    settle_ms = flights.SETTLE_MS + flights.SETTLE_MS_PER_MIB * 10_000 / 1024
+    assert landed(dead, back(1010 + settle_ms - 1, 4999)) == ""
     assert landed(dead, back(1030, 5000)) == "dead"
-    assert landed(dead, back(1010 + flights.SETTLE_MS, 0)) == "dead"
+    assert landed(dead, back(1010 + settle_ms, 0)) == "dead"
 
 
 def test_a_death_is_not_waited_for_when_it_is_urgent() -> None:
@@ -164,7 +165,7 @@ def test_a_landing_never_returned_less_than_nothing() -> None:
 
 
 def test_the_receipt_compares_what_was_predicted_with_what_came_back() -> None:
-    note = receipt(killed(), Landing("dead", 12.34, 9000, 10_000))
+    note = receipt(killed(), Landing("dead", 12.34, 9000, 10_000, 9.876))
     assert (note.event, note.level) == ("receipt", "info")
     assert dict(note.fields) == {
         "pid": 1,
@@ -172,10 +173,11 @@ def test_the_receipt_compares_what_was_predicted_with_what_came_back() -> None:
         "predicted_kib": 10_000,
         "returned_kib": 9000,
         "ms": 12.3,
+        "half_ms": 9.9,
         "outcome": "dead",
     }
 
 
 def test_the_receipt_of_a_set_tells_how_many_and_that_of_a_stuck_one_warns() -> None:
-    note = receipt(killed(A, B), Landing("stuck", 1000.0, 0, 20_000))
+    note = receipt(killed(A, B), Landing("stuck", 1000.0, 0, 20_000, 1000.0))
     assert (dict(note.fields)["victims"], note.level) == (2, "warning")

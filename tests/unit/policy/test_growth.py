@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lmkd.model import Sample
 from lmkd.policy.growth import (
@@ -14,6 +16,7 @@ from lmkd.policy.growth import (
     REST_MS,
     SHARE_SURE,
     SHMEM_WINDOW_MS,
+    STEADY_MS,
     SURE_RAM_PCT,
     Ballast,
     ShmemWatch,
@@ -77,6 +80,52 @@ def test_the_grower_returns_what_is_resident_and_its_share_of_the_store() -> Non
 def test_one_look_is_enough_for_who_holds_much_and_takes_nearly_all_faults(size: int, share: float, sure: bool) -> None:
     state = watched(look(0, size, grower_share=share, grower_kib_s=10_000.0))
     assert grower_rate(state) == (10_000.0 * share if sure else None)
+
+
+def test_a_growth_that_falters_is_steadied_by_what_it_was_before() -> None:
+    measured = watched(look(0, 5000), look(100, 7000))
+    faltered = watch(measured, look(200, 7100), SETTINGS, 2.0)
+    weight = 100 / STEADY_MS
+    assert grower_rate(faltered) == pytest.approx(20_000 * (1 - weight) + 1000 * weight)
+    assert grower_rate(watch(measured, look(100 + STEADY_MS, 7300), SETTINGS, 2.0)) == pytest.approx(1000)
+
+
+def test_a_growth_that_quickens_counts_at_once() -> None:
+    assert grower_rate(watched(look(0, 5000), look(100, 5100), look(150, 9100))) == pytest.approx(80_000)
+
+
+def test_a_provisional_rate_does_not_steady_what_is_measured_after_it() -> None:
+    sure: dict[str, Any] = {"grower_share": 1.0, "grower_kib_s": 900_000.0}
+    state = watched(look(0, BIG_KIB, **sure), look(100, BIG_KIB + 100, **sure))
+    assert grower_rate(state) == pytest.approx(1000)
+    assert state.measured
+
+
+def test_the_rate_of_one_grower_does_not_steady_that_of_another() -> None:
+    first = watched(look(0, 5000), look(100, 90_000))
+    second = watch(watch(first, look(110, 3000, pid=8), SETTINGS, 2.0), look(210, 3100, pid=8), SETTINGS, 2.0)
+    assert second.grower is not None and second.grower.pid == 8
+    assert grower_rate(second) == pytest.approx(1000)
+
+
+def test_a_growth_that_was_forgotten_does_not_steady_a_later_one() -> None:
+    late_ms = 100 + FORGET_AFTER_MS + 1
+    state = watched(look(0, 5000), look(100, 90_000))
+    assert grower_rate(watch(state, look(late_ms, 91_000), SETTINGS, 2.0)) == pytest.approx(
+        1000 / (late_ms - 100) * 1000
+    )
+
+
+@given(st.lists(st.tuples(st.floats(0, 500), st.integers(0, 100_000)), max_size=20))
+def test_a_measured_rate_lies_between_zero_and_the_fastest_that_was_seen(looks: list[tuple[float, int]]) -> None:
+    state, t_ms, fastest = Watch(), 0.0, 0.0
+    for apart, size in looks:
+        t_ms += apart
+        if state.pid and t_ms - state.t_ms >= APART_MIN_MS:
+            fastest = max(fastest, (size - state.size_kib) / (t_ms - state.t_ms) * 1000)
+        state = watch(state, look(t_ms, size, grower_share=0.0), SETTINGS, 2.0)
+        rate = grower_rate(state)
+        assert rate is None or 0 < rate <= fastest * 1.000001
 
 
 def test_a_new_suspect_does_not_clear_the_old_one() -> None:

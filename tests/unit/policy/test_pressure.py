@@ -129,8 +129,8 @@ def psi(t_ms: float, some_us: int | None, full_us: int | None, refault: int | No
 
 def test_a_stall_window_is_closed_when_it_is_full() -> None:
     opened = measure_stall(Stall(), psi(1000, 0, 0), WINDOW_MS)
-    assert measure_stall(opened, psi(1499, 9, 9), WINDOW_MS) == opened
-    closed = measure_stall(opened, psi(1500, 100_000, 50_000, 10), WINDOW_MS)
+    assert measure_stall(opened, psi(1499, 9, 9), 500) == opened
+    closed = measure_stall(opened, psi(1500, 100_000, 50_000, 10), 500)
     assert (closed.some_pct, closed.full_pct, closed.refaults_s) == (20.0, 10.0, 20.0)
     assert (closed.since_ms, closed.some_us, closed.full_us, closed.refaults) == (1500, 100_000, 50_000, 10)
 

@@ -473,7 +473,7 @@ def test_the_table_is_asked_for_at_once_after_a_landing() -> None:
     run = Run([make_app(1)])
     assert Refresh(True) in run.feed(short(1000))
     assert Refresh(True) not in run.feed(short(1070))
-    assert Refresh(True) in run.feed(short(1010, gone=(1,)), short(1080))
+    assert Refresh(True) in run.feed(short(1010, gone=(1,)), short(1090))
 
 
 def test_idle_is_one_wake_in_ten_seconds() -> None:

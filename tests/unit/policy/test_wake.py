@@ -5,12 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lmkd.model import Wake
 from lmkd.policy.forecast import Forecast
 from lmkd.policy.headroom import Headroom
 from lmkd.policy.pressure import LEVELS
-from lmkd.policy.wake import AFTER_BLIND_MS, AFTER_MIN_MS, AFTER_SEEN_MS, FAULTS_MAX, FAULTS_MIN, FLIGHT_MS, next_wake
+from lmkd.policy.wake import (
+    AFTER_BLIND_MS,
+    AFTER_MIN_MS,
+    AFTER_SEEN_MS,
+    FAULTS_MAX,
+    FAULTS_MIN,
+    FLIGHT_MS,
+    LOOK_MIN_MS,
+    LOOKS,
+    PAGE_KIB,
+    next_wake,
+)
 from lmkd.values import replace
 from tests.unit.policy.builders import FLOOR_KIB, SETTINGS, make_settings
 
@@ -67,3 +80,45 @@ def test_the_fault_period_is_a_power_of_two_below_a_quarter_of_the_distance(tota
     faults = wake(total).faults
     assert faults & (faults - 1) == 0
     assert faults == FAULTS_MIN or faults * 4 * 4 <= total - FLOOR_KIB
+
+
+# --- the pace of looking
+
+
+def distance_of(total_kib: int, rate: float) -> float:
+    """What may still be used before a decision, at this rate."""
+    return total_kib - FLOOR_KIB - rate * SETTINGS.kill_horizon_ms / 1000
+
+
+def test_a_fast_growth_far_from_a_decision_is_not_looked_at_oftener_than_pays() -> None:
+    # 300 MB/s, 40 MB from a decision: a fourth of that would be 33 ms, so its own pace counts.
+    rate, total = 300_000.0, FLOOR_KIB + 29_700 + 40_000
+    assert distance_of(total, rate) == 40_000
+    assert wake(total, rate).faults == 2048
+    nearer = wake(total - 30_000, rate)
+    assert nearer.faults * PAGE_KIB <= 10_000 / 2
+
+
+@given(st.integers(0, 240_000), st.floats(0, 1_000_000), st.integers(0, 240_000), st.booleans())
+def test_a_period_lasts_its_time_at_the_present_rate_unless_the_decision_is_nearer(
+    total: int, rate: float, ready: int, trims: bool
+) -> None:
+    room = Headroom(min(ready, total), 0, max(0, total - ready), total, 50_000)
+    made = next_wake(make_settings(trim=trims), "low", room, Forecast((), rate, rate), False)
+    least = min(rate * LOOK_MIN_MS / 1000, distance_of(total, rate) / 2) / PAGE_KIB
+    # Rounded down to a power of two, it is more than half of what was wanted.
+    assert made.faults == FAULTS_MAX or made.faults * 2 > least - 1
+    assert made.faults == FAULTS_MIN or made.faults * PAGE_KIB <= distance_of(total, rate) / 2
+
+
+def test_trimming_begins_in_time_where_it_comes_before_the_decision() -> None:
+    ready = SETTINGS.trim_free_kib + 16_384
+    stored: dict[str, Any] = {"free_kib": ready, "store_kib": 200_000 - ready}
+    assert wake(**stored).faults == 16_384 // PAGE_KIB // LOOKS
+    far = next_wake(make_settings(trim=False), "calm", Headroom(ready, 0, 200_000 - ready, 200_000), Forecast(), False)
+    assert far.faults == FAULTS_MAX
+
+
+def test_below_the_trim_threshold_only_the_decision_counts() -> None:
+    below: dict[str, Any] = {"free_kib": SETTINGS.trim_free_kib, "store_kib": 200_000 - SETTINGS.trim_free_kib}
+    assert wake(**below).faults == FAULTS_MAX

@@ -1,0 +1,71 @@
+"""Care of memory that is not a kill: trimming what is idle, cooling what grows, shielding the front, compacting."""
+
+from __future__ import annotations
+
+from lmkd.helper.compactor import Compactor
+from lmkd.helper.pager import Pager
+from lmkd.helper.shield import Shield
+from lmkd.kernel.freezer import find_mount
+from lmkd.model import FLAG_DECLARED_FOREGROUND
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lmkd.kernel.syscalls import Libc
+    from lmkd.model import Candidate
+    from lmkd.plan import Plan
+
+
+class Care:
+    """Owns the four of them. In a dry run nothing is touched."""
+
+    def __init__(
+        self, plan: Plan, libc: Libc, report: Callable[[str, tuple[tuple[str, object], ...], str], None]
+    ) -> None:
+        settings = plan.settings
+        self._active = not plan.dry_run
+        self._idle_ms = settings.trim_idle_ms
+        mount = find_mount(plan.proc) if self._active else ""
+        self._pager = Pager(plan.proc, plan.page_kib * 1024, libc, report, mount=mount)
+        self._compactor = Compactor(plan.zram_stat, report)
+        self._shield = Shield(plan.proc, mount if settings.protect_foreground else "", settings.ram_kib, report)
+        self._rows: list[Candidate] = []
+
+    @property
+    def busy(self) -> bool:
+        """Is there a piece of work to go on with?"""
+        return self._pager.busy
+
+    def timeout_ms(self) -> float | None:
+        """How long the loop may wait until the next piece; None: for ever."""
+        return self._pager.timeout_ms()
+
+    def turn(self) -> None:
+        """One piece of work, if it is time."""
+        self._pager.turn()
+
+    def renew(self, rows: list[Candidate], grower: int) -> None:
+        """All were just looked at: ``rows`` are they, ``grower`` is who grew (0: nobody)."""
+        self._rows = rows
+        if not self._active:
+            return
+        self._shield.renew(rows)
+        row = next((one for one in rows if one.pid == grower), None) if grower else None
+        # What grows is to be reclaimed before what runs; a declared foreground is what runs.
+        if row is not None and not row.flags & FLAG_DECLARED_FOREGROUND:
+            self._pager.cool(row)
+
+    def trim(self, wanted_kib: int, idle_since_ms: Mapping[int, float]) -> None:
+        """Page out who is idle until so much has gone."""
+        if self._active:
+            self._pager.trim(wanted_kib, self._rows, idle_since_ms, self._idle_ms)
+
+    def compact(self) -> None:
+        """Compact the store, if that pays."""
+        if self._active:
+            self._compactor.compact()
+
+    def close(self) -> None:
+        """Put back what was changed for good."""
+        self._shield.put_back()
