@@ -45,8 +45,10 @@ if TYPE_CHECKING:
 LEVELS = ("debug", "info", "warning", "error")
 LEVEL_KEY = b'"level":"'
 NICE_CALM = 10
-NICE_URGENT = 0
-URGENT = {REFRESH_URGENT, EXPLAIN, REAP, *BRAKE_COMMANDS}
+NICE_URGENT = 5
+NICE_NOW = 0
+NOW = {EXPLAIN, REAP, *BRAKE_COMMANDS}
+"""What the guard waits for; a refresh is urgent when memory is short, and shares the processor with the foreground."""
 BATCH_MS = 100
 """Births and deaths are taken in batches: what lives shorter than this is never looked at."""
 ALERT_LOOKS = 5
@@ -142,7 +144,7 @@ class Helper:
         watch.register(self._exchange.reader, select.POLLIN)
         alert, nice = self._brake.alert, self._nice
         if alert:
-            self._set_nice(NICE_URGENT)
+            self._set_nice(NICE_NOW)
         fresh: set[int] = set()
         for _ in range(ALERT_LOOKS if alert else 1):
             watch.poll(0 if self._care.busy else BATCH_MS / ALERT_LOOKS if alert else BATCH_MS)
@@ -157,7 +159,7 @@ class Helper:
         """Do what the guard asked for; several refreshes at once are one."""
         commands = self._exchange.commands()
         asked = {operation for operation, _, _ in commands}
-        self._set_nice(NICE_URGENT if asked & URGENT else NICE_CALM)
+        self._set_nice(NICE_NOW if asked & NOW else NICE_URGENT if REFRESH_URGENT in asked else NICE_CALM)
         for operation, pid, argument in commands:
             if operation == REAP:
                 self._exchange.post("reap", (("pid", pid), ("outcome", reap(self._libc, pid))))

@@ -70,8 +70,11 @@ class Bench:
 def proc(tmp_path: Path) -> FakeProc:
     proc = FakeProc(tmp_path)
     (proc.root / "self").mkdir()
-    (proc.root / "self" / "mounts").write_text("tmpfs /dev/shm tmpfs rw 0 0\n")
-    proc.add(10, comm=b"app")
+    (proc.root / "self" / "mounts").write_text(
+        f"tmpfs /dev/shm tmpfs rw 0 0\ncgroup2 {tmp_path}/cgroup cgroup2 rw 0 0\n"
+    )
+    make_group(tmp_path, "/app", "10\n")
+    proc.add(10, comm=b"app", cgroup="/app")
     return proc
 
 
@@ -146,27 +149,23 @@ def test_it_ends_when_the_guard_has_died_and_obeys_what_was_asked_before(bench: 
     assert bench.posted("reap")["outcome"] == "gone"
 
 
-def freeze(bench: Bench, proc: FakeProc, base: Path, ms: int) -> Path:
+def freeze(bench: Bench, base: Path, ms: int) -> Path:
     """Have it freeze process 10, which has a group of its own; the group's file."""
-    (proc.root / "self" / "mounts").write_text(f"cgroup2 {base}/cgroup cgroup2 rw 0 0\n")
-    proc.add(10, comm=b"app", cgroup="/app")
-    file = make_group(base, "/app", "10\n") / "cgroup.freeze"
+    file = base / "cgroup" / "app" / "cgroup.freeze"
     bench.posted("helper_started")
     bench.exchange.ask(FREEZE, 10, 1000 | ms << START_BITS)
     assert bench.posted("freeze")["how"] == "cgroup"
     return file
 
 
-def test_who_is_frozen_is_thawed_in_time_though_nothing_else_happens(
-    bench: Bench, proc: FakeProc, tmp_path: Path
-) -> None:
-    file = freeze(bench, proc, tmp_path, 50)
+def test_who_is_frozen_is_thawed_in_time_though_nothing_else_happens(bench: Bench, tmp_path: Path) -> None:
+    file = freeze(bench, tmp_path, 50)
     assert bench.posted("release")["reason"] == "its time is over"
     assert file.read_text()[0] == "0"
 
 
-def test_who_is_frozen_is_thawed_when_the_guard_has_died(bench: Bench, proc: FakeProc, tmp_path: Path) -> None:
-    file = freeze(bench, proc, tmp_path, 60_000)
+def test_who_is_frozen_is_thawed_when_the_guard_has_died(bench: Bench, tmp_path: Path) -> None:
+    file = freeze(bench, tmp_path, 60_000)
     assert file.read_text()[0] == "1"
     os.close(bench.exchange.writer)
     bench.exchange.writer = -1
@@ -175,9 +174,9 @@ def test_who_is_frozen_is_thawed_when_the_guard_has_died(bench: Bench, proc: Fak
 
 
 def test_the_next_helper_thaws_what_one_that_was_killed_has_left(
-    bench: Bench, plan: Plan, proc: FakeProc, tmp_path: Path
+    bench: Bench, plan: Plan, tmp_path: Path
 ) -> None:
-    file = freeze(bench, proc, tmp_path, 60_000)
+    file = freeze(bench, tmp_path, 60_000)
     os.kill(bench.pid, signal.SIGKILL)
     assert bench.ended() == -signal.SIGKILL
     assert file.read_text()[0] == "1"
