@@ -141,6 +141,7 @@ class Settings:
     fault_meter: bool
     trim: bool
     trim_free_kib: int
+    trim_piece_kib: int
     trim_idle_ms: int
     respawn_hold: bool
     hold_base_ms: int

@@ -41,7 +41,7 @@ _NOT_LONGER = (
 # A switch, and what means nothing when it is off. A drop-in may turn off what the main file has set up.
 _USED_WITH = (
     ("policy.runaway", ("policy.runaway_horizon",)),
-    ("policy.trim", ("policy.trim_free", "policy.trim_idle")),
+    ("policy.trim", ("policy.trim_free", "policy.trim_piece", "policy.trim_idle")),
     ("policy.respawn_hold", ("policy.hold_base", "policy.hold_max")),
 )
 
@@ -183,6 +183,7 @@ def _policy(values: dict[str, Setting]) -> PolicyConfig:
         set_limit=_optional_number(values["policy.set_limit"]),
         trim=bool(values["policy.trim"]),
         trim_free=_amount(values["policy.trim_free"]),
+        trim_piece=_amount(values["policy.trim_piece"]),
         trim_idle_ms=_optional_number(values["policy.trim_idle"]),
         respawn_hold=bool(values["policy.respawn_hold"]),
         hold_base_ms=_optional_number(values["policy.hold_base"]),

@@ -64,6 +64,7 @@ class PolicyConfig:
     set_limit: int | None
     trim: bool
     trim_free: Amount | None
+    trim_piece: Amount | None
     trim_idle_ms: int | None
     respawn_hold: bool
     hold_base_ms: int | None

@@ -134,6 +134,8 @@ _POLICY_FIELDS = (
     Field("policy", "trim", "bool", "true", "Whether idle applications are paged out before memory is short."),
     Field("policy", "trim_free", "amount", AUTO, "Memory that trimming keeps free for what comes suddenly.",
           low=0, high=50, low_kib=0),
+    Field("policy", "trim_piece", "amount", AUTO, "How much trimming pages out at a time.",
+          low=1, high=10, low_kib=64),
     Field("policy", "trim_idle", "duration", AUTO, "How long an application must have been idle to be trimmed.",
           low=100, high=3_600_000),
     Field("policy", "respawn_hold", "bool", "true",

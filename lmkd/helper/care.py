@@ -27,7 +27,8 @@ class Care:
         self._active = not plan.dry_run
         self._idle_ms = settings.trim_idle_ms
         mount = find_mount(plan.proc) if self._active else ""
-        self._pager = Pager(plan.proc, plan.page_kib * 1024, libc, report, mount=mount)
+        piece_kib = settings.trim_piece_kib
+        self._pager = Pager(plan.proc, plan.page_kib * 1024, libc, report, mount=mount, trim_piece_kib=piece_kib)
         self._compactor = Compactor(plan.zram_stat, report)
         self._shield = Shield(plan.proc, mount if settings.protect_foreground else "", settings.ram_kib, report)
         self._rows: list[Candidate] = []

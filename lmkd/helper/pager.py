@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 MAPS_BYTES = 262144
 RANGE_MIN = 65536
-PIECE_BYTES = {PAGEOUT: 256 << 10, COLD: 512 << 10}
+COLD_PIECE_BYTES = 512 << 10
 """What one turn takes: two milliseconds of a 500 MIPS core and less. As long as it lasts the process's memory is held:
 should it be ended meanwhile, it is we who free it."""
 DUTY = {PAGEOUT: 2.0, COLD: 0.0}
@@ -79,8 +79,11 @@ class Pager:
         report: Callable[[str, tuple[tuple[str, object], ...], str], None],
         clock: Callable[[], float] = _now_ms,
         mount: str = "",
+        trim_piece_kib: int = 256,
     ) -> None:
-        """``mount`` is where cgroup2 is mounted, empty for nowhere."""
+        """``mount`` is where cgroup2 is mounted, empty for nowhere; ``trim_piece_kib`` is paged out in one turn."""
+        self._piece_bytes = {COLD: COLD_PIECE_BYTES}
+        self._piece_bytes[PAGEOUT] = max(page_bytes, (trim_piece_kib << 10) // page_bytes * page_bytes)
         self._mount = mount
         self._proc = proc
         self._page_bytes = page_bytes
@@ -193,7 +196,7 @@ class Pager:
         if work.group:
             return self._reclaim(work)
         start, size = work.ranges[0]
-        length = min(PIECE_BYTES[work.advice], size - work.at)
+        length = min(self._piece_bytes[work.advice], size - work.at)
         assert self._adviser is not None
         try:
             self._adviser.advise(work.descriptor, start + work.at, length, work.advice)
@@ -213,7 +216,7 @@ class Pager:
 
     def _reclaim(self, work: Work) -> bool:
         """A piece of what its cgroup holds (memory.reclaim, Linux 5.19): files of its own as well."""
-        length = PIECE_BYTES[PAGEOUT]
+        length = self._piece_bytes[PAGEOUT]
         try:
             descriptor = os.open(work.group, os.O_WRONLY | os.O_CLOEXEC)
         except OSError:

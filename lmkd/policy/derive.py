@@ -124,6 +124,8 @@ NUMBERS = (
     Number("set_limit", "policy.set_limit", fixed=8),
     Number("trim", "policy.trim", fixed=True),
     Number("trim_free_kib", "policy.trim_free", of="ram_kib", times=8, per=100, low=4096),
+    # 8 KiB take a 500 MIPS core 0.06 ms to store: a piece is a fraction of the budget, and longer where that is.
+    Number("trim_piece_kib", "policy.trim_piece", of="stall_budget_ms", times=8, low=64, high=1024),
     Number("trim_idle_ms", "policy.trim_idle", fixed=1000),
     Number("respawn_hold", "policy.respawn_hold", fixed=True),
     Number("hold_base_ms", "policy.hold_base", fixed=1000, at_most="hold_max_ms"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lmkd.helper.pager import COOL_MIN_KIB, COOL_SHARE, DUTY, PIECE_BYTES
+from lmkd.helper.pager import COLD_PIECE_BYTES, COOL_MIN_KIB, COOL_SHARE, DUTY
 from lmkd.kernel.madvise import COLD, PAGEOUT
 from lmkd.policy.trim import REST_MAX_MS, REST_MS
 from lmkd.values import replace
@@ -17,7 +17,7 @@ from tests.unit.guard.children import child
 from tests.unit.helper.pages import MIB, PIECE_MS, Bench, descriptors
 
 ALL_KIB = 1 << 20
-PIECE = PIECE_BYTES[PAGEOUT]
+PIECE = 256 << 10
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +222,7 @@ def test_what_grows_comes_before_what_is_idle(bench: Bench, pids: tuple[int, ...
     bench.pager.cool(bench.add(pids[1], 1, resident_kib=10_000))
     bench.drain()
     order = [advice for *_, advice in bench.kernel.advised]
-    cold = MIB // PIECE_BYTES[COLD]
+    cold = MIB // COLD_PIECE_BYTES
     assert order == [PAGEOUT, *[COLD] * cold, *[PAGEOUT] * (MIB // PIECE - 1)]
 
 

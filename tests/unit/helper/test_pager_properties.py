@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmkd.helper.pager import GONE_KEPT, PIECE_BYTES
-from lmkd.kernel.madvise import PAGEOUT
+from lmkd.helper.pager import GONE_KEPT
 from lmkd.model import FLAG_TRIM
 from lmkd.policy.trim import REST_MS
 from lmkd.values import replace
@@ -22,7 +21,7 @@ from tests.unit.helper.pages import Bench, descriptors
 from tests.unit.plans import make_candidate
 
 ALL_KIB = 1 << 20
-PIECE = PIECE_BYTES[PAGEOUT]
+PIECE = 256 << 10
 
 
 @pytest.fixture(scope="module")
