@@ -16,8 +16,8 @@ struct beat {
     struct memory memory;
     const volatile unsigned char *file;
     size_t file_pages, memory_step, file_step, memory_at, file_at;
-    uint64_t last;
-    uint32_t overslept; /* microseconds */
+    uint64_t last, ended;     /* `ended`: of the last beat, when `busy` was the processor's */
+    uint32_t busy, overslept; /* microseconds */
     int tracing;
 };
 
@@ -84,6 +84,8 @@ static void record(struct beat *beat, uint64_t ns)
     app->ends[index] = (uint32_t)((ns - beat->start) / 1000);
     spent_read(&app->spent[index]);
     app->spent[index].overslept = beat->overslept;
+    beat->ended = ns;
+    beat->busy = app->spent[index].busy;
     beat->overslept = 0;
     atomic_store(&app->slot->beats, index + 1);
 }
@@ -119,7 +121,7 @@ static _Noreturn void beat_for_ever(struct beat *beat, uint64_t deadline)
 {
     for (;;) {
         sleep_until(deadline);
-        beat->overslept = spent_overslept(deadline);
+        beat->overslept = spent_overslept(beat->ended, deadline, beat->busy);
         beat_once(beat);
         deadline += beat->period;
         uint64_t now = now_ns();

@@ -177,7 +177,7 @@ void counters_read(struct counters *counters);
 void gaps_measure(const uint32_t *ends, const struct spent *spent, uint32_t count, struct gaps *gaps);
 void spent_open(void);
 void spent_read(struct spent *spent);
-uint32_t spent_overslept(uint64_t deadline);
+uint32_t spent_overslept(uint64_t since, uint64_t deadline, uint32_t busy_before);
 void report_print(const struct run *run, const struct counters *before,
                   const struct counters *after, const bool *alive);
 

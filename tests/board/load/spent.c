@@ -54,25 +54,38 @@ void spent_read(struct spent *spent)
     }
 }
 
-/* Microseconds that an idle processor let pass after `deadline`. A board's timer fires when it is idle; under counted
-   instructions idle time is the emulating machine's, which may be late. Asked right after a sleep: what is waited for
-   inside a beat (a page, a lock, reclaim's throttle) never counts. The kernel keeps the moment of the last interrupt
-   that found the processor in deep idle (kernel/time/tick-sched.c, idle_waketime, on this clock): when that is the
-   late timer itself, nobody had the processor at the deadline, or the interrupt would have found him. */
-uint32_t spent_overslept(uint64_t deadline)
+/* The moment of the last interrupt that found the processor in deep idle (kernel/time/tick-sched.c, idle_waketime,
+   on this clock); 0 when that is not known. */
+static uint64_t idle_until(void)
 {
     static char buffer[8192];
-    uint64_t now = now_ns();
-    if (processor < 0 || now < deadline + LATE_NS)
-        return 0;
-    int timers = open("/proc/timer_list", O_RDONLY | O_CLOEXEC);
     size_t length = 0;
+    int timers = open("/proc/timer_list", O_RDONLY | O_CLOEXEC);
     for (ssize_t got = 1; timers >= 0 && got > 0 && length < sizeof buffer - 1; length += got > 0 ? (size_t)got : 0)
         got = read(timers, buffer + length, sizeof buffer - 1 - length);
     if (timers >= 0)
         close(timers);
     buffer[length] = 0;
     char *field = strstr(buffer, ".idle_waketime");
-    uint64_t woke = field ? strtoull(field + strcspn(field, "0123456789"), NULL, 10) : 0;
-    return woke > deadline && woke <= now ? (uint32_t)((woke - deadline) / 1000) : 0;
+    return field ? strtoull(field + strcspn(field, "0123456789"), NULL, 10) : 0;
+}
+
+/* Microseconds that an idle processor let pass after `deadline`. A board's timer fires when it is idle; under counted
+   instructions idle time is the emulating machine's, which may be late. Asked right after a sleep since `since`: what
+   is waited for inside a beat (a page, a lock, reclaim's throttle) never counts. Two witnesses, either is enough: it
+   idled longer than was meant to be slept at all; or the late timer itself found it idle, so nobody had it at the
+   deadline, else the timer would have found him. */
+uint32_t spent_overslept(uint64_t since, uint64_t deadline, uint32_t busy_before)
+{
+    uint64_t now = now_ns();
+    if (processor < 0 || since >= deadline || now < deadline + LATE_NS)
+        return 0;
+    uint64_t late = (now - deadline) / 1000, slept = (now - since) / 1000, meant = (deadline - since) / 1000;
+    uint32_t busy = busy_us() - busy_before;
+    uint64_t idle = slept > busy ? slept - busy : 0;
+    uint64_t overslept = idle > meant ? idle - meant : 0;
+    uint64_t woke = idle_until();
+    if (woke > deadline && woke <= now && (woke - deadline) / 1000 > overslept)
+        overslept = (woke - deadline) / 1000;
+    return (uint32_t)(overslept < late ? overslept : late);
 }
