@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LOSABLE = ("psi_some", "psi_full", "faults")
 DRY_DEATH_MS = 1000.0
 READ_ERROR_EVERY_MS = 10_000.0
+EASY = ("calm", "low")
 AGAIN_MS = 4.0
 SHOW_EVERY_MS = 500.0
 """The status is made at most so often: it costs as much as a decision."""
@@ -160,7 +161,9 @@ class Guard:
             except OSError as error:
                 self.note("degraded", (("feature", "fault meter"), ("cost", str(error))), "warning")
                 self._meter = None
-        if before != self.state.level or sample.t_ms - self._shown_ms >= SHOW_EVERY_MS:
+        # The status costs as much as a decision: not while one is made, and its change to something worse can wait.
+        eased = before != self.state.level and self.state.level in EASY
+        if eased or (sample.t_ms - self._shown_ms >= SHOW_EVERY_MS and self.state.flight is None):
             self._shown_ms = sample.t_ms
             self._exchange.write_status(status_line(self.state, self.plan, self.wakeups, sample))
         if any(isinstance(action, (Note, Kill, Escalate)) for action in actions):

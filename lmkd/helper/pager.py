@@ -144,7 +144,7 @@ class Pager:
         start, cooled_kib = self._cooled.get(row.pid, (row.start_ticks, 0))
         if start != row.start_ticks:
             cooled_kib = 0
-        size = row.resident_kib
+        size = row.resident_kib + row.swapped_kib
         if size - cooled_kib < max(COOL_MIN_KIB, size * COOL_SHARE):
             return
         if any(work.row.pid == row.pid for work in self._waiting):

@@ -9,7 +9,8 @@ from lmkd.policy.headroom import Headroom
 TYPE_CHECKING = False
 
 PAGE_KIB = 4
-AFTER_MIN_MS = 5.0
+AFTER_MIN_MS = 10.0
+"""A look costs 1.8 ms of a 500 MIPS core while it is not calm: every 5 ms was time that the foreground then lacked."""
 FLIGHT_MS = 10.0
 AFTER_BLIND_MS = {"calm": 10_000.0, "low": 500.0, "moderate": 100.0, "critical": 10.0}
 """Without the fault meter nothing tells of sudden growth before the kernel stalls, so the timer must be shorter."""
@@ -17,7 +18,7 @@ AFTER_SEEN_MS = {"calm": 10_000.0, "low": 10_000.0, "moderate": 1000.0, "critica
 FAULTS_MIN, FAULTS_MAX = 256, 8192
 STORE_FILLS_KIB_S = 100 * 1024
 """What a core of this class can put into the store at most (lz4, 500 MIPS: about 25 microseconds a page and more)."""
-LOOK_MIN_MS = 20.0
+LOOK_MIN_MS = 30.0
 LOOKS = 4
 """How often to look while the distance to the next decision is used up at the present rate."""
 

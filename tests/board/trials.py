@@ -38,6 +38,14 @@ apps:
     grace: 300ms
 """
 
+# The heartbeat runs in a cgroup of its own.
+CARE = """\
+apps:
+  - name: ui
+    match: {comm: heartbeat}
+    priority: foreground
+"""
+
 _APPS = "size=12M,compress=1,adj=0"
 IN_ORDER = (
     HEARTBEAT,
@@ -78,6 +86,13 @@ TRIALS: tuple[Scenario, ...] = (
         ),
         after_s=IDLE_WINDOW_S * IDLE_WINDOWS + 60,
         kinds=("idle", "life", "settings", "lmkd_event"),
+    ),
+    Scenario(
+        "care", "what is done before a kill: idle applications trimmed, the foreground shielded",
+        seconds=10, config=CARE,
+        after=(". /lmkd/guest/care.sh",),
+        after_s=30,
+        kinds=("care", "lmkd_event"),
     ),
     Scenario(
         "priorities", "rules by comm and command line; then applications that ignore SIGTERM",

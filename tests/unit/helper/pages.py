@@ -61,11 +61,11 @@ def descriptors() -> set[str]:
 class Bench:
     """The pager, its kernel and its /proc, and what it reported."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, mount: str = "") -> None:
         self.proc = FakeProc(base)
         self.kernel = FakeKernel()
         self.reports: list[tuple[str, dict[str, Any], str]] = []
-        self.pager = Pager(str(self.proc.root), PAGE, self.kernel, self._report, self.kernel.clock)
+        self.pager = Pager(str(self.proc.root), PAGE, self.kernel, self._report, self.kernel.clock, mount)
 
     def _report(self, event: str, fields: tuple[tuple[str, object], ...], level: str) -> None:
         self.reports.append((event, dict(fields), level))

@@ -22,6 +22,8 @@ from tests.unit.plans import make_candidate
 
 ALL_KIB = 1 << 20
 PIECE = 256 << 10
+PID_MAX = 1 << 22
+"""include/linux/threads.h: no process of this machine has such an id."""
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,7 @@ def test_what_came_and_went_is_not_remembered_for_ever(tmp_path: Path, pids: tup
     bench = Bench(tmp_path)
     lasting = bench.add(pids[0], 1, compresses=False)
     for generation in range(20):
-        rows = [make_candidate(10_000 + 100 * generation + at, flags=FLAG_TRIM) for at in range(50)]
+        rows = [make_candidate(PID_MAX + 100 * generation + at, flags=FLAG_TRIM) for at in range(50)]
         bench.trim(ALL_KIB, lasting, *rows)
     assert len(bench.pager._rests) <= GONE_KEPT + 50
     assert len(bench.reports) == 1, "who is still there is remembered"
