@@ -11,6 +11,7 @@ against 43 ms without, for it competes with the very frames that it should help.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
@@ -200,7 +201,9 @@ class Pager:
         assert self._adviser is not None
         try:
             self._adviser.advise(work.descriptor, start + work.at, length, work.advice)
-        except OSError:
+        except OSError as error:
+            if error.errno in (errno.EPERM, errno.ENOSYS):
+                return self._give_up(error)
             # A mapping that went away is passed over; of a process that is gone, all are.
             work.ranges.pop(0)
             work.at = 0
@@ -213,6 +216,16 @@ class Pager:
             work.ranges.pop(0)
             work.at = 0
         return bool(work.ranges)
+
+    def _give_up(self, error: OSError) -> bool:
+        """This kernel, or what we may do on it, does not let us: said once, and not tried again."""
+        cost = f"idle applications are not paged out before memory is short ({os.strerror(error.errno or 0)})"
+        self._report("degraded", (("feature", "process_madvise"), ("cost", cost)), "warning")
+        self._adviser = None
+        for work in self._waiting[1:]:
+            self._drop(work)
+        self._waiting = self._waiting[:1]
+        return False
 
     def _reclaim(self, work: Work) -> bool:
         """A piece of what its cgroup holds (memory.reclaim, Linux 5.19): files of its own as well."""
@@ -235,7 +248,7 @@ class Pager:
         after = read_sizes(self._proc, work.row.pid)
         self._drop(work)
         before = work.before
-        if before is None or after is None:
+        if before is None or after is None or not work.advised:
             return
         fields: tuple[tuple[str, object], ...] = (
             ("pid", work.row.pid),

@@ -289,3 +289,14 @@ def test_a_kernel_that_refuses_all_ends_the_work(bench: Bench, pids: tuple[int, 
     bench.pager.cool(bench.add(pids[1], 1, resident_kib=10_000))
     bench.drain(turns=10)
     assert bench.kernel.advised == []
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS])
+def test_a_kernel_that_never_will_is_said_once_and_not_asked_again(
+    bench: Bench, pids: tuple[int, ...], number: int
+) -> None:
+    bench.refuse(number)
+    for pid in pids[:2]:
+        bench.trim(ALL_KIB, bench.add(pid, 1))
+        bench.drain(turns=10)
+    assert [(event, fields["feature"]) for event, fields, _level in bench.reports] == [("degraded", "process_madvise")]
