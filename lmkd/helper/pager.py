@@ -248,7 +248,7 @@ class Pager:
         after = read_sizes(self._proc, work.row.pid)
         self._drop(work)
         before = work.before
-        if before is None or after is None or not work.advised:
+        if before is None or after is None or (self._adviser is None and not work.advised):
             return
         fields: tuple[tuple[str, object], ...] = (
             ("pid", work.row.pid),
