@@ -147,6 +147,7 @@ class Settings:
     hold_base_ms: int
     hold_max_ms: int
     freeze_max_ms: int
+    renice: bool
     protect_foreground: bool
 
 
@@ -219,6 +220,15 @@ class Thaw:
 
 
 @value
+class Renice:
+    """Have the helper lower a process to the least share of the processor for ``ms``; asked again, for longer."""
+
+    pid: int
+    start_ticks: int
+    ms: int
+
+
+@value
 class Compact:
     """Have the helper compact the store: deaths leave holes in it, now ``slack_kib`` more than the bytes it holds."""
 
@@ -250,4 +260,4 @@ class Wake:
 
 
 if TYPE_CHECKING:
-    Action = Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Explain | Note
+    Action = Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Renice | Explain | Note

@@ -189,6 +189,7 @@ def _policy(values: dict[str, Setting]) -> PolicyConfig:
         hold_base_ms=_optional_number(values["policy.hold_base"]),
         hold_max_ms=_optional_number(values["policy.hold_max"]),
         freeze_max_ms=_optional_number(values["policy.freeze_max"]),
+        renice=bool(values["policy.renice"]),
         protect_foreground=bool(values["policy.protect_foreground"]),
     )
 

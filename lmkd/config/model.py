@@ -70,6 +70,7 @@ class PolicyConfig:
     hold_base_ms: int | None
     hold_max_ms: int | None
     freeze_max_ms: int | None
+    renice: bool
     protect_foreground: bool
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
             """Is it still there? Asked only where no pidfd can tell."""
 
         def hasten(self, pid: int) -> None:
-            """Let the helper run as soon as anybody: it may hold the memory of a victim that it was looking at."""
+            """Let it run as soon as anybody: a victim frees its memory itself, and the helper's look may hold it."""
 
         def close(self, handle: Handle) -> None:
             """Let go of it."""

@@ -7,7 +7,7 @@ import mmap
 import os
 import struct
 
-from lmkd.model import Compact, Freeze, Refresh, Thaw, Trim
+from lmkd.model import Compact, Freeze, Refresh, Renice, Thaw, Trim
 from lmkd.policy.table import TABLE_BYTES, PackedTable, pack_table
 
 TYPE_CHECKING = False
@@ -30,11 +30,13 @@ _TABLES = _RING + RING_BYTES
 EXCHANGE_BYTES = _TABLES + 2 * TABLE_BYTES
 _COMMAND = struct.Struct("=B3xiQ")
 COMMAND_BYTES = _COMMAND.size
-REFRESH, REFRESH_URGENT, REAP, EXPLAIN, DRAIN_LOG, HOOK, STOP, GROUP, TRIM, KILLED, FREEZE, THAW, COMPACT = range(1, 14)
+REFRESH, REFRESH_URGENT, REAP, EXPLAIN, DRAIN_LOG, HOOK, STOP, GROUP, TRIM, KILLED, FREEZE, THAW, COMPACT, RENICE = (
+    range(1, 15)
+)
 GROUP_KILL = 1 << 32
 """Beside the rule's index in a GROUP command: SIGKILL is meant, not SIGTERM."""
 START_BITS = 40
-"""Of a FREEZE command's argument: the start time, above it the milliseconds. Of KILLED it is monotonic milliseconds."""
+"""Of a FREEZE or RENICE command's argument: the start time, above it the milliseconds. Of KILLED: when."""
 POST_BYTES = 4096
 """A pipe takes so much at once or not at all (PIPE_BUF), so posts never mix."""
 PIPE_BYTES = 65536
@@ -45,7 +47,7 @@ RATIO_SCALE = 1000
 GROWER_FRESH_MS = 400.0
 
 
-def command_of(action: Refresh | Trim | Compact | Freeze | Thaw | Explain) -> tuple[int, int, int]:
+def command_of(action: Refresh | Trim | Compact | Freeze | Thaw | Renice | Explain) -> tuple[int, int, int]:
     """(operation, pid, argument) of an action that is the helper's."""
     if isinstance(action, Refresh):
         return (REFRESH_URGENT if action.urgent else REFRESH), 0, 0
@@ -53,8 +55,9 @@ def command_of(action: Refresh | Trim | Compact | Freeze | Thaw | Explain) -> tu
         return TRIM, 0, action.kib
     if isinstance(action, Compact):
         return COMPACT, 0, action.slack_kib
-    if isinstance(action, Freeze):
-        return FREEZE, action.pid, action.start_ticks | action.ms << START_BITS
+    if isinstance(action, (Freeze, Renice)):
+        operation = FREEZE if isinstance(action, Freeze) else RENICE
+        return operation, action.pid, action.start_ticks | action.ms << START_BITS
     if isinstance(action, Thaw):
         return THAW, action.pid, 0
     return EXPLAIN, 0, action.shmem_kib

@@ -198,6 +198,8 @@ class Guard:
         notes = [self._signal(kill, victim, woke_ms) for victim in kill.victims]
         if self.helper:
             self._port.hasten(self.helper)
+        for victim in kill.victims:
+            self._port.hasten(victim.pid)
         for note in notes:
             self._recorder.write(note, now_ms())
 

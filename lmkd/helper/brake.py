@@ -1,4 +1,4 @@
-"""The brake: stops what comes back after lmkd ended it, and what the guard wants frozen, for a while each."""
+"""The brake: stops what comes back after lmkd ended it and what thrashes, slows what grows; for a while each."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 import time
 
 from lmkd.guard.act import RealPort
-from lmkd.guard.exchange import FREEZE, KILLED, START_BITS, THAW
+from lmkd.guard.exchange import FREEZE, KILLED, RENICE, START_BITS, THAW
 from lmkd.helper.groups import descendants
+from lmkd.helper.reniced import Reniced
 from lmkd.helper.stopped import Stopped
 from lmkd.kernel.process import read_cmdline, read_sizes
 from lmkd.model import PRIORITY_FOREGROUND
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from lmkd.plan import Plan
     from lmkd.policy.respawn import Identity, Suspect
 
-COMMANDS = (KILLED, FREEZE, THAW)
+COMMANDS = (KILLED, FREEZE, THAW, RENICE)
 
 
 class Brake:
-    """Owns the suspects and the stopped. In a dry run nobody is ended, so nobody comes back, and none is frozen."""
+    """Owns the suspects, the stopped and the reniced. In a dry run nobody is touched: nobody has been ended."""
 
     def __init__(self, plan: Plan, scout: Scout, libc: Libc, own: tuple[int, ...], report: Report) -> None:
         """``own`` are guard and helper: neither they nor their children are ever stopped."""
@@ -42,6 +43,7 @@ class Brake:
         self._suspects: tuple[Suspect, ...] = ()
         self._refused = 0
         self.stopped = Stopped(plan.proc, plan.run_dir, RealPort(plan.proc, libc), report)
+        self.reniced = Reniced(plan.proc, plan.run_dir, scout.parents, report)
 
     @property
     def alert(self) -> bool:
@@ -55,20 +57,43 @@ class Brake:
         if operation == KILLED:
             self.ended(pid, argument)
             self.look(self._scout.pids())  # it may have come back before we read this
-        elif operation == FREEZE:
-            self._freeze(pid, argument & ((1 << START_BITS) - 1), argument >> START_BITS)
+        elif operation in (FREEZE, RENICE):
+            slow = self._freeze if operation == FREEZE else self._renice
+            slow(pid, argument & ((1 << START_BITS) - 1), argument >> START_BITS)
         else:
             self.stopped.release(pid, "it is no longer needed")
 
     def ended(self, pid: int, t_ms: float) -> None:
         """lmkd has ended this process (monotonic ``t_ms``): a stopped one must be able to die by SIGTERM as well."""
         self.stopped.release(pid, "it is ended")
+        self.reniced.release(pid, "it is ended")  # it frees its memory itself
         entry = self._scout.entry(pid)
         if not self._settings.respawn_hold or entry is None or entry.sizes is None or entry.command is None:
             return
         identity = (entry.comm, entry.sizes.user, entry.command)
         killed_ms = t_ms + _boot_ms() - time.monotonic_ns() / 1e6
         self._suspects = respawn.ended(self._suspects, identity, entry.start * self._tick_ms, killed_ms)
+
+    def take_over(self) -> None:
+        """Undo what a helper before us left."""
+        if not self._dry_run:
+            self.stopped.thaw_left()
+            self.reniced.restore_left()
+
+    def timeout_ms(self) -> float | None:
+        """Until the time of the next one is over; None when nobody is stopped or slowed."""
+        due = [ms for ms in (self.stopped.timeout_ms(), self.reniced.timeout_ms()) if ms is not None]
+        return min(due) if due else None
+
+    def turn(self) -> None:
+        """Let those go whose time is over."""
+        self.stopped.turn()
+        self.reniced.turn()
+
+    def release_all(self, reason: str) -> None:
+        """Let everybody go."""
+        self.stopped.release_all(reason)
+        self.reniced.release_all(reason)
 
     def look(self, pids: Iterable[int]) -> None:
         """Hold those of them that have come back too soon."""
@@ -114,6 +139,11 @@ class Brake:
         entry = self._scout.entry(pid)
         if entry is not None and entry.start == start and self._may_stop(entry):
             self.stopped.stop("freeze", pid, start, entry.name, ms, self._family(pid), reason="it thrashes")
+
+    def _renice(self, pid: int, start: int, ms: int) -> None:
+        entry = self._scout.entry(pid)
+        if entry is not None and entry.start == start and entry.priority > PRIORITY_FOREGROUND:
+            self.reniced.lower(pid, start, entry.name, ms)
 
     def _may_stop(self, entry: Entry) -> bool:
         declared = entry.priority <= PRIORITY_FOREGROUND and not entry.own_adj

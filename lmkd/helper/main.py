@@ -89,8 +89,7 @@ class Helper:
 
     def run(self) -> None:
         """Until the guard says stop or is gone."""
-        if not self._plan.dry_run:
-            self._brake.stopped.thaw_left()
+        self._brake.take_over()
         self._scout.scan()
         self._refresh()
         self._exchange.post("helper_started", (("pid", os.getpid()), ("processes", len(self._scout.pids()))))
@@ -99,7 +98,7 @@ class Helper:
             while self._running:
                 self._turn()
         finally:
-            self._brake.stopped.release_all("lmkd ends")
+            self._brake.release_all("lmkd ends")
             self._care.close()
         self._drain_log()
         self._desk.close()
@@ -118,7 +117,7 @@ class Helper:
         if self._events < 0:
             left_ms = max(0.0, self._scan_due_ms - _now_ms())
             timeout = left_ms if timeout is None else min(timeout, left_ms)
-        for paced in (self._care.timeout_ms(), self._brake.stopped.timeout_ms()):
+        for paced in (self._care.timeout_ms(), self._brake.timeout_ms()):
             if paced is not None:
                 timeout = paced if timeout is None else min(timeout, paced)
         ready = dict(self._poll.poll(timeout))
@@ -136,7 +135,7 @@ class Helper:
             self._refresh()
         self._desk.collect()
         self._care.turn()
-        self._brake.stopped.turn()
+        self._brake.turn()
 
     def _take_births(self) -> None:
         """Wait a little for more of them, unless the guard wants something meanwhile; then look at all at once."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from lmkd.guard.act import RealPort
+from lmkd.helper.listing import remove_list, write_list
 from lmkd.kernel.freezer import find_mount, freeze, is_frozen, is_path, own_group
 from lmkd.kernel.pinned import read_whole
 from lmkd.kernel.process import read_stat
@@ -120,7 +120,7 @@ class Stopped:
         if odd:
             cost = f"{self._list}: {odd} lines are not understood: whom they name may still be stopped"
             self._report("degraded", (("feature", "list of stopped"), ("cost", cost)), "warning")
-        _remove(self._list)
+        remove_list(self._list)
 
     def _cgroup2(self) -> str:
         if self._mount is None:
@@ -158,25 +158,7 @@ class Stopped:
         return refused
 
     def _write(self) -> str:
-        """The list as a whole new file in the place of the old one; empty, or why it cannot be written."""
-        if not self._stops:
-            _remove(self._list)
-            return ""
-        lines = [f"{one.pid} {one.start} {one.how} {one.path}\n" for one in self._stops.values()]
-        fresh = f"{self._list}.new"
-        try:
-            os.makedirs(os.path.dirname(self._list), exist_ok=True)
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            try:
-                data = "".join(lines).encode("utf-8", "surrogateescape")
-                if os.write(descriptor, data) != len(data):
-                    return f"{fresh}: no room"
-            finally:
-                os.close(descriptor)
-            os.rename(fresh, self._list)
-        except OSError as error:
-            return f"{fresh}: {error.strerror}"
-        return ""
+        return write_list(self._list, [f"{one.pid} {one.start} {one.how} {one.path}\n" for one in self._stops.values()])
 
 
 def parse_list(data: bytes) -> tuple[list[Stop], int]:
@@ -196,10 +178,3 @@ def parse_list(data: bytes) -> tuple[list[Stop], int]:
 
 def _now_ms() -> float:
     return time.monotonic_ns() / 1e6
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        return

@@ -131,6 +131,7 @@ NUMBERS = (
     Number("hold_base_ms", "policy.hold_base", fixed=1000, at_most="hold_max_ms"),
     Number("hold_max_ms", "policy.hold_max", fixed=60_000, at_least="hold_base_ms"),
     Number("freeze_max_ms", "policy.freeze_max", fixed=5000),
+    Number("renice", "policy.renice", fixed=True),
     Number("protect_foreground", "policy.protect_foreground", fixed=True),
 )  # fmt: skip
 PSI_STEP_US, PSI_STEP_PLAIN_US = 1000, 2_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lmkd.model import FLAG_RESPAWNED, Compact, Explain, Kill, Note, Refresh, Sample, Settings, Trim, Wake
 from lmkd.policy import flight as flights
 from lmkd.policy import forecast as forecasts
-from lmkd.policy import freeze, tmpfs, trim
+from lmkd.policy import freeze, renice, tmpfs, trim
 from lmkd.policy.flight import Flight
 from lmkd.policy.forecast import Forecast
 from lmkd.policy.growth import Ballast, ShmemWatch, Watch, watch, watch_shmem, weigh
@@ -64,6 +64,7 @@ class State:
     trimmed_ms: float = -1e9
     trimming: bool = False
     frost: freeze.Frost = freeze.Frost()
+    lowered: renice.Lowered = renice.Lowered()
     kills: int = 0
     room: Headroom = Headroom(0, 0, 0, 0)
     exhaustion_ms: float = forecasts.NEVER_MS
@@ -97,8 +98,10 @@ def step(
         state = replace(state, refreshed_ms=sample.t_ms)
         actions += (Refresh(state.level == "critical" or state.room.free_kib <= 0),)
     state, trims = _trim(state, sample, settings)
+    lowered, asks = renice.decide(state.lowered, sample, settings, table, state.watch.grower, state.room)
+    state = replace(state, lowered=lowered)
     wake = next_wake(settings, state.level, state.room, state.forecast, state.flight is not None)
-    return state, actions + trims, wake
+    return state, actions + trims + asks, wake
 
 
 def _trim(state: State, sample: Sample, settings: Settings) -> tuple[State, tuple[Action, ...]]:

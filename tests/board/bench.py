@@ -23,6 +23,7 @@ from .versions import read_versions
 SCENARIO_NAMES = (
     "fits-150", "grow-5-comp", "grow-5-incomp", "grow-30-comp", "grow-30-incomp", "grow-300-comp",
     "grow-300-incomp", "small-150", "small-400", "tmpfs-280", "respawn", "switch", "flood", "waves",
+    "frames-30", "frames-100",
 )  # fmt: skip
 ENERGY_NAME = "energy"
 MANAGERS: tuple[Manager, ...] = ("none", "earlyoom", "nohang", "lmkd")

@@ -89,6 +89,15 @@ SCENARIOS: tuple[Scenario, ...] = (
         seconds=28,
         bounds=(*PROMISE, Bound("grow_died", "==", True), Bound("background_kept", ">=", 6)),
     ),
+    *(
+        Scenario(
+            f"frames-{rate_mb}", f"a foreground that takes 256 KB in each beat, beside one that grows at {rate_mb} MB/s",
+            load=(f"{HEARTBEAT},churn=256K", BACKGROUND, f"--grow rate={rate_mb}M,limit=0,compress=3,adj=200,delay=3"),
+            seconds=20,
+            bounds=(*PROMISE, Bound("grow_died", "==", True), Bound("background_kept", ">=", 6)),
+        )
+        for rate_mb in (30, 100)
+    ),
     Scenario(
         "calm", "the applications alone: the board's own noise",
         load=APPS, bounds=(*PROMISE, Bound("background_kept", "==", 8)),

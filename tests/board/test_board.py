@@ -14,7 +14,7 @@ from tests.board.scenarios import CROWDED_MS, TWO_FRAMES_MS
 
 GROWTH = tuple(f"grow-{rate}-{kind}" for rate in (5, 30, 300) for kind in ("comp", "incomp"))
 PRESSED = (*GROWTH, "small-150", "tmpfs-280", "respawn-25", "switch", "flood-25", "waves")
-HURRIED = (*GROWTH, "respawn-25", "flood-25", "waves", "switch", "tmpfs-280")
+HURRIED = (*GROWTH, "frames-100", "respawn-25", "flood-25", "waves", "switch", "tmpfs-280")
 LEAST_KEPT = 6
 DECIDE_P99_US = 10_000
 BACKGROUND_ADJ = 900

@@ -59,6 +59,20 @@ static void work(double microseconds)
     result = x;
 }
 
+/* What many a frame does: memory is taken, written and given back. */
+static void churn(const struct app *app)
+{
+    size_t size = (size_t)app->spec->churn / PAGE * PAGE;
+    if (!size)
+        return;
+    unsigned char *taken = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (taken == MAP_FAILED)
+        app_give_up(app, errno);
+    for (size_t at = 0; at < size; at += PAGE)
+        taken[at] = 1;
+    munmap(taken, size);
+}
+
 /* Fills and reads everything once, and puts the cursors where the seed says. */
 static void prepare(struct beat *beat, const struct app *app)
 {
@@ -110,6 +124,7 @@ static void beat_once(struct beat *beat)
         read_file(beat, beat->file_step);
         beat->file_at = (beat->file_at + beat->file_step) % beat->file_pages;
     }
+    churn(beat->app);
     work(beat->app->spec->work_us);
     uint64_t now = now_ns();
     record(beat, now);

@@ -34,6 +34,7 @@ struct spec {
     double n, size, file, rate, limit, compress;
     double period_ms, touch_ms, pause_ms, work_us, trace_stop_ms;
     double touch, file_touch; /* beats in which the whole set is covered once */
+    double churn;             /* bytes taken anew and given back in each beat */
     double delay, at;         /* seconds since the start */
     double adj, adj_last, at_adj;
     double ignore_term, unlink;

@@ -34,6 +34,7 @@ static const struct key keys[] = {
     {"trace_stop_ms", offsetof(struct spec, trace_stop_ms), BEATERS, 0},
     {"touch", offsetof(struct spec, touch), BEATERS, 1},
     {"file_touch", offsetof(struct spec, file_touch), BEATERS, 1},
+    {"churn", offsetof(struct spec, churn), BEATERS, 0},
     {"touch_ms", offsetof(struct spec, touch_ms), HOGS | IDLERS, 0},
     {"pause_ms", offsetof(struct spec, pause_ms), BIT(RESPAWN), 0},
     {"delay", offsetof(struct spec, delay), FLOWS, 0},

@@ -16,6 +16,7 @@ from lmkd.model import (
     Note,
     Reap,
     Refresh,
+    Renice,
     Sample,
     Settings,
     StoreSample,
@@ -29,7 +30,7 @@ from lmkd.policy.step import State, step
 from lmkd.policy.table import PackedTable, table_of
 from lmkd.values import replace
 
-AnyAction = Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Explain | Note
+AnyAction = Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Renice | Explain | Note
 
 RAM_KIB = 249856
 WATERMARK_LOW_KIB = 2048

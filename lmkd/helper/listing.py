@@ -1,0 +1,34 @@
+"""Lists below /run of what has to be undone should the helper die; each is replaced as a whole."""
+
+from __future__ import annotations
+
+import os
+
+
+def write_list(path: str, lines: list[str]) -> str:
+    """A whole new file in the place of the old one, none for no lines; empty, or why it cannot be written."""
+    if not lines:
+        remove_list(path)
+        return ""
+    fresh = f"{path}.new"
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            data = "".join(lines).encode("utf-8", "surrogateescape")
+            if os.write(descriptor, data) != len(data):
+                return f"{fresh}: no room"
+        finally:
+            os.close(descriptor)
+        os.rename(fresh, path)
+    except OSError as error:
+        return f"{fresh}: {error.strerror}"
+    return ""
+
+
+def remove_list(path: str) -> None:
+    """One that is not there is fine."""
+    try:
+        os.unlink(path)
+    except OSError:
+        return

@@ -1,0 +1,180 @@
+"""Who yields the processor, until when, and the list of them in a file, so that each gets its share back."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from lmkd.helper.groups import descendants
+from lmkd.helper.listing import remove_list, write_list
+from lmkd.kernel.pinned import read_whole
+from lmkd.kernel.process import read_stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from lmkd.helper.stopped import Report
+
+NICE_LOWEST = 19
+NICE_HIGHEST = -20
+LIST_NAME = "reniced"
+LIST_BYTES = 4096
+
+
+class Yielding:
+    """One process that yields. Mutable, and never leaves this module. ``nice`` is what its threads had."""
+
+    __slots__ = ("name", "nice", "pid", "start", "until_ms")
+
+    def __init__(self, pid: int, start: int, name: str, until_ms: float, nice: dict[int, int]) -> None:
+        self.pid = pid
+        self.start = start
+        self.name = name
+        self.until_ms = until_ms
+        self.nice = nice
+
+
+class Reniced:
+    """Gives processes the lowest share of the processor (nice 19, sched(7)), and each its own back in time.
+
+    ``folder`` is where the list is kept; ``parents`` gives (pid, parent) of all known processes.
+    """
+
+    def __init__(
+        self, proc: str, folder: str, parents: Callable[[], Iterable[tuple[int, int]]], report: Report
+    ) -> None:
+        self._proc = proc
+        self._list = f"{folder}/{LIST_NAME}"
+        self._parents = parents
+        self._report = report
+        self._yielding: dict[int, Yielding] = {}
+        self._refused = 0
+
+    def __contains__(self, pid: int) -> bool:
+        return pid in self._yielding
+
+    def lower(self, pid: int, start: int, name: str, ms: float) -> None:
+        """Lower all threads of a process for ``ms`` milliseconds; one that yields already does so until then."""
+        one = self._yielding.get(pid)
+        if one is not None and one.start == start:
+            one.until_ms = _now_ms() + ms
+            return
+        if pid == self._refused or not self._is(pid, start):
+            return
+        nice = {thread: share for thread in self._threads(pid) if (share := _nice_of(thread)) is not None}
+        if nice.get(pid, NICE_LOWEST) >= NICE_LOWEST:
+            return
+        self._yielding[pid] = Yielding(pid, start, name, _now_ms() + ms, nice)
+        refused = self._write()
+        for thread in nice if not refused else ():
+            refused = refused or _set_nice(thread, NICE_LOWEST)
+        fields = (("pid", pid), ("name", name), ("nice", NICE_LOWEST), ("was", nice[pid]), ("threads", len(nice)))
+        if refused:
+            self._refused = pid
+            self._restore(self._yielding.pop(pid))
+            self._write()
+            self._report("renice", (*fields, ("refused", refused)), "warning")
+        else:
+            self._report("renice", (*fields, ("reason", "it grows faster than memory is made ready")), "info")
+
+    def release(self, pid: int, reason: str) -> None:
+        """Give a process its own share back, if it yields."""
+        one = self._yielding.pop(pid, None)
+        if one is None:
+            return
+        if self._is(pid, one.start):
+            self._restore(one)
+        self._write()
+        self._report("renice", (("pid", pid), ("name", one.name), ("nice", one.nice[pid]), ("reason", reason)), "info")
+
+    def timeout_ms(self) -> float | None:
+        """Until the next gets its share back; None when nobody yields."""
+        if not self._yielding:
+            return None
+        return max(0.0, min(one.until_ms for one in self._yielding.values()) - _now_ms())
+
+    def turn(self) -> None:
+        """Give their share back to those whose time is over."""
+        now = _now_ms()
+        for one in list(self._yielding.values()):
+            if now >= one.until_ms:
+                self.release(one.pid, "its time is over")
+
+    def release_all(self, reason: str) -> None:
+        """Give everybody their share back."""
+        for pid in list(self._yielding):
+            self.release(pid, reason)
+
+    def restore_left(self) -> None:
+        """Those whom a helper before us left yielding, by its list; odd lines are reported."""
+        data = read_whole(self._list, LIST_BYTES)
+        if data is None:
+            return
+        *lines, torn = data.split(b"\n")
+        odd = int(bool(torn))
+        for line in lines:
+            one = _parse(line)
+            if one is None:
+                odd += 1
+            else:
+                self._yielding[one.pid] = one
+        self.release_all("a helper that died had reniced it")
+        if odd:
+            cost = f"{self._list}: {odd} lines are not understood: whom they name may still be at nice {NICE_LOWEST}"
+            self._report("degraded", (("feature", "list of reniced"), ("cost", cost)), "warning")
+        remove_list(self._list)
+
+    def _restore(self, one: Yielding) -> None:
+        """Every thread's own; those born meanwhile, and children, inherited the lowest and get what the first had."""
+        mine = one.nice[one.pid]
+        for thread in self._threads(one.pid):
+            if _nice_of(thread) == NICE_LOWEST:
+                _set_nice(thread, one.nice.get(thread, mine))
+        for child in descendants(one.pid, self._parents()):
+            for thread in self._threads(child) if _nice_of(child) == NICE_LOWEST else ():
+                _set_nice(thread, mine)
+
+    def _is(self, pid: int, start: int) -> bool:
+        stat = read_stat(self._proc, pid)
+        return stat is not None and stat.start_ticks == start and stat.state not in "ZX"
+
+    def _threads(self, pid: int) -> list[int]:
+        try:
+            return [int(name) for name in os.listdir(f"{self._proc}/{pid}/task")]
+        except OSError:
+            return []
+
+    def _write(self) -> str:
+        everybody = self._yielding.values()
+        return write_list(self._list, [f"{one.pid} {one.start} {one.nice[one.pid]}\n" for one in everybody])
+
+
+def _parse(line: bytes) -> Yielding | None:
+    fields = line.split()
+    if len(fields) != 3 or not all(field.removeprefix(b"-").isdigit() and len(field) < 20 for field in fields):
+        return None
+    pid, start, nice = map(int, fields)
+    return Yielding(pid, start, "", 0.0, {pid: nice}) if pid > 1 and NICE_HIGHEST <= nice < NICE_LOWEST else None
+
+
+def _nice_of(thread: int) -> int | None:
+    try:
+        return os.getpriority(os.PRIO_PROCESS, thread)
+    except OSError:
+        return None
+
+
+def _set_nice(thread: int, nice: int) -> str:
+    """Empty, or why not; a thread that has ended needs none."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, thread, nice)
+    except ProcessLookupError:
+        return ""
+    except OSError as error:
+        return f"nice of {thread}: {error.strerror}"
+    return ""
+
+
+def _now_ms() -> float:
+    return time.monotonic_ns() / 1e6
