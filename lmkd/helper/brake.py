@@ -142,7 +142,11 @@ class Brake:
 
     def _renice(self, pid: int, start: int, ms: int) -> None:
         entry = self._scout.entry(pid)
-        if entry is not None and entry.start == start and entry.priority > PRIORITY_FOREGROUND:
+        if entry is None or entry.start != start:
+            return
+        if ms <= 0 or entry.priority <= PRIORITY_FOREGROUND:
+            self.reniced.release(pid, "it has come to the front")
+        else:
             self.reniced.lower(pid, start, entry.name, ms)
 
     def _may_stop(self, entry: Entry) -> bool:

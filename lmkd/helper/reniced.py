@@ -23,9 +23,12 @@ LIST_BYTES = 4096
 
 
 class Yielding:
-    """One process that yields. Mutable, and never leaves this module. ``nice`` is what its threads had."""
+    """One process that yields. Mutable, and never leaves this module. ``nice`` is what its threads had.
 
-    __slots__ = ("name", "nice", "pid", "start", "until_ms")
+    ``lowest``: processes below it that were at the lowest by themselves.
+    """
+
+    __slots__ = ("lowest", "name", "nice", "pid", "start", "until_ms")
 
     def __init__(self, pid: int, start: int, name: str, until_ms: float, nice: dict[int, int]) -> None:
         self.pid = pid
@@ -33,6 +36,7 @@ class Yielding:
         self.name = name
         self.until_ms = until_ms
         self.nice = nice
+        self.lowest: set[int] = set()
 
 
 class Reniced:
@@ -49,7 +53,7 @@ class Reniced:
         self._parents = parents
         self._report = report
         self._yielding: dict[int, Yielding] = {}
-        self._refused = 0
+        self._refused = (0, 0)
 
     def __contains__(self, pid: int) -> bool:
         return pid in self._yielding
@@ -60,18 +64,19 @@ class Reniced:
         if one is not None and one.start == start:
             one.until_ms = _now_ms() + ms
             return
-        if pid == self._refused or not self._is(pid, start):
+        if (pid, start) == self._refused or not self._is(pid, start):
             return
         nice = {thread: share for thread in self._threads(pid) if (share := _nice_of(thread)) is not None}
         if nice.get(pid, NICE_LOWEST) >= NICE_LOWEST:
             return
-        self._yielding[pid] = Yielding(pid, start, name, _now_ms() + ms, nice)
+        one = self._yielding[pid] = Yielding(pid, start, name, _now_ms() + ms, nice)
+        one.lowest = {child for child in descendants(pid, self._parents()) if _nice_of(child) == NICE_LOWEST}
         refused = self._write()
         for thread in nice if not refused else ():
             refused = refused or _set_nice(thread, NICE_LOWEST)
         fields = (("pid", pid), ("name", name), ("nice", NICE_LOWEST), ("was", nice[pid]), ("threads", len(nice)))
         if refused:
-            self._refused = pid
+            self._refused = (pid, start)
             self._restore(self._yielding.pop(pid))
             self._write()
             self._report("renice", (*fields, ("refused", refused)), "warning")
@@ -83,10 +88,13 @@ class Reniced:
         one = self._yielding.pop(pid, None)
         if one is None:
             return
-        if self._is(pid, one.start):
-            self._restore(one)
+        failed = self._restore(one)
         self._write()
-        self._report("renice", (("pid", pid), ("name", one.name), ("nice", one.nice[pid]), ("reason", reason)), "info")
+        fields = (("pid", pid), ("name", one.name), ("nice", one.nice[pid]), ("reason", reason))
+        if failed:
+            self._report("renice", (*fields, ("failed", failed)), "warning")
+        else:
+            self._report("renice", fields, "info")
 
     def timeout_ms(self) -> float | None:
         """Until the next gets its share back; None when nobody yields."""
@@ -125,19 +133,28 @@ class Reniced:
             self._report("degraded", (("feature", "list of reniced"), ("cost", cost)), "warning")
         remove_list(self._list)
 
-    def _restore(self, one: Yielding) -> None:
-        """Every thread's own; those born meanwhile, and children, inherited the lowest and get what the first had."""
+    def _restore(self, one: Yielding) -> str:
+        """Every thread's own; those born meanwhile, and children, inherited the lowest and get what the first had.
+
+        Empty, or why one could not be set; its children are seen to even when it is dead.
+        """
         mine = one.nice[one.pid]
-        for thread in self._threads(one.pid):
-            if _nice_of(thread) == NICE_LOWEST:
-                _set_nice(thread, one.nice.get(thread, mine))
+        threads = self._threads(one.pid) if self._is(one.pid, one.start) else []
         for child in descendants(one.pid, self._parents()):
-            for thread in self._threads(child) if _nice_of(child) == NICE_LOWEST else ():
-                _set_nice(thread, mine)
+            if child not in one.lowest:
+                threads += self._threads(child)
+        failed = ""
+        for thread in threads:
+            if _nice_of(thread) == NICE_LOWEST:
+                failed = _set_nice(thread, one.nice.get(thread, mine)) or failed
+        return failed
 
     def _is(self, pid: int, start: int) -> bool:
+        """A first thread that has ended is a zombie while the others go on."""
         stat = read_stat(self._proc, pid)
-        return stat is not None and stat.start_ticks == start and stat.state not in "ZX"
+        if stat is None or stat.start_ticks != start or stat.state == "X":
+            return False
+        return stat.state != "Z" or len(self._threads(pid)) > 1
 
     def _threads(self, pid: int) -> list[int]:
         try:

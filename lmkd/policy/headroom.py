@@ -97,6 +97,13 @@ def measure_ratio(previous: StoreRatio, sample: Sample) -> StoreRatio:
     return StoreRatio(ratio, store.orig_kib, store.used_kib, sample.t_ms, fills)
 
 
+def forget_filling(previous: StoreRatio, sample: Sample) -> StoreRatio:
+    """The measure from here on: a death may have ended what filled the store."""
+    if sample.store is None:
+        return previous
+    return StoreRatio(previous.ratio, sample.store.orig_kib, sample.store.used_kib, sample.t_ms)
+
+
 def store_lasts_ms(measured: StoreRatio, sample: Sample) -> float | None:
     """Milliseconds until the store is at its limit as it fills now; None without a limit or without filling."""
     store = sample.store

@@ -14,13 +14,15 @@ from lmkd.values import value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lmkd.model import CandidateTable
+    from lmkd.model import Candidate, CandidateTable
     from lmkd.policy.headroom import Headroom
     from lmkd.policy.victim import Grower
 
 HORIZON_MS = 1000
 """What is ready lasts so long at least while nobody is reniced: kswapd needs time to come to speed."""
 ASK_EVERY_MS = 500.0
+ANOTHER_MS = 100.0
+"""After this another one may be asked for: who grows most is not always the same of several that do."""
 LEASE_MS = 1500
 """The helper gives the processor back after this, unless it is asked again."""
 
@@ -37,21 +39,32 @@ class Lowered:
 def decide(
     lowered: Lowered, sample: Sample, settings: Settings, table: CandidateTable, grower: Grower | None, room: Headroom
 ) -> tuple[Lowered, tuple[Renice, ...]]:
-    """Whom the helper is to renice, or to leave so. Never the foreground, nor what is more important than that."""
+    """Whom the helper is to renice, or to leave so; for 0 ms: one that came to the front, and never any such."""
     held = sample.t_ms - lowered.asked_ms < LEASE_MS and lowered.pid not in sample.gone
     kept = lowered if held else Lowered()
+    row = _row(table, kept.pid)
+    if row is not None and row.start_ticks == kept.start_ticks and _in_front(row):
+        return Lowered(), (Renice(row.pid, row.start_ticks, 0),)
     if not settings.renice or grower is None:
         return kept, ()
     mine = held and lowered.pid == grower.pid
-    if mine and sample.t_ms - lowered.asked_ms < ASK_EVERY_MS:
-        return lowered, ()
+    if sample.t_ms - lowered.asked_ms < (ASK_EVERY_MS if mine else ANOTHER_MS):
+        return kept, ()
     ready_kib = max(0, room.free_kib) + room.cache_kib
     # Once it yields it grows only as fast as memory is made ready: then what is ready tells, not how fast it grows.
     short = mine and ready_kib < ARM_FACTOR * settings.trim_free_kib
     if not short and exhaustion_ms(grower.rate_kib_s, ready_kib) > HORIZON_MS:
         return kept, ()
-    index = table.index_of(grower.pid)
-    row = table.row(index) if index is not None else None
-    if row is None or row.priority <= PRIORITY_FOREGROUND or row.flags & FLAG_DECLARED_FOREGROUND:
+    row = _row(table, grower.pid)
+    if row is None or _in_front(row):
         return kept, ()
     return Lowered(row.pid, row.start_ticks, sample.t_ms), (Renice(row.pid, row.start_ticks, LEASE_MS),)
+
+
+def _row(table: CandidateTable, pid: int) -> Candidate | None:
+    index = table.index_of(pid) if pid else None
+    return table.row(index) if index is not None else None
+
+
+def _in_front(row: Candidate) -> bool:
+    return row.priority <= PRIORITY_FOREGROUND or bool(row.flags & FLAG_DECLARED_FOREGROUND)

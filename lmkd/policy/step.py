@@ -9,7 +9,7 @@ from lmkd.policy import freeze, renice, tmpfs, trim
 from lmkd.policy.flight import Flight
 from lmkd.policy.forecast import Forecast
 from lmkd.policy.growth import Ballast, ShmemWatch, Watch, watch, watch_shmem, weigh
-from lmkd.policy.headroom import Headroom, StoreRatio, headroom, measure_ratio, store_lasts_ms
+from lmkd.policy.headroom import Headroom, StoreRatio, forget_filling, headroom, measure_ratio, store_lasts_ms
 from lmkd.policy.pressure import Pressure, Signs, Stall, judge, measure_stall
 from lmkd.policy.tmpfs import Tmpfs
 from lmkd.policy.victim import GAIN_MIN_KIB, Choice, choose
@@ -98,7 +98,8 @@ def step(
         state = replace(state, refreshed_ms=sample.t_ms)
         actions += (Refresh(state.level == "critical" or state.room.free_kib <= 0),)
     state, trims = _trim(state, sample, settings)
-    lowered, asks = renice.decide(state.lowered, sample, settings, table, state.watch.grower, state.room)
+    growing = state.watch.grower if state.flight is None else None  # a victim needs the processor to free its memory
+    lowered, asks = renice.decide(state.lowered, sample, settings, table, growing, state.room)
     state = replace(state, lowered=lowered)
     wake = next_wake(settings, state.level, state.room, state.forecast, state.flight is not None)
     return state, actions + trims + asks, wake
@@ -190,6 +191,7 @@ def _account(state: State, sample: Sample, settings: Settings) -> tuple[State, t
         learned=learned,
         ended=(state.ended + tuple((victim.pid, victim.start_ticks) for victim in flight.victims))[-ENDED_KEPT:],
         forecast=forecasts.restart(sample.t_ms, state.room.total_kib),
+        ratio=forget_filling(state.ratio, sample),
         stall=measure_stall(Stall(), sample, settings.stall_window_ms),
         watch=Watch() if grower_dies else state.watch,
         refreshed_ms=-1e9,

@@ -91,7 +91,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     *(
         Scenario(
-            f"frames-{rate_mb}", f"a foreground that takes 256 KB in each beat, beside one that grows at {rate_mb} MB/s",
+            f"frames-{rate_mb}", f"a foreground that takes 256 KB a beat, beside one that grows at {rate_mb} MB/s",
             load=(f"{HEARTBEAT},churn=256K", BACKGROUND, f"--grow rate={rate_mb}M,limit=0,compress=3,adj=200,delay=3"),
             seconds=20,
             bounds=(*PROMISE, Bound("grow_died", "==", True), Bound("background_kept", ">=", 6)),

@@ -12,7 +12,7 @@ import pytest
 from lmkd.guard.act import DryPort, Handle, RealPort
 from lmkd.kernel.process import read_stat
 from lmkd.model import Victim
-from tests.unit.guard.children import child
+from tests.unit.guard.children import child, needs_nice
 from tests.unit.plans import FakeProc
 
 
@@ -115,3 +115,14 @@ def test_a_dry_run_sends_nothing_and_takes_the_victim_for_dead() -> None:
         port.close(handle)
         assert process.poll() is None
         assert port.open(victim_of(process.pid, 1)) is None
+
+
+@needs_nice
+def test_who_is_hastened_runs_as_soon_as_anybody() -> None:
+    with child() as process:
+        os.setpriority(os.PRIO_PROCESS, process.pid, 19)
+        DryPort("/proc").hasten(process.pid)
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == 19
+        RealPort("/proc").hasten(process.pid)
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == 0
+    RealPort("/proc").hasten(process.pid)

@@ -60,6 +60,12 @@ class Bench:
         self.brake.obey(KILLED, pid, int(time.monotonic() * 1000))
         os.kill(pid, signal.SIGKILL)
 
+    def ask(self, operation: int, pid: int, ms: int = 30_000, offset: int = 0) -> None:
+        """As the guard does it: FREEZE or RENICE one that is known, for so long."""
+        entry = self.scout.entry(pid)
+        assert entry is not None
+        self.brake.obey(operation, pid, (entry.start + offset) | ms << START_BITS)
+
     def meet(self, pid: int) -> bool:
         self.know(pid)
         self.brake.look((pid,))
@@ -76,7 +82,7 @@ def bench_of(tmp_path: Path) -> Iterator[Any]:
 
     yield make
     for bench in made:
-        bench.brake.stopped.release_all("the test is over")
+        bench.brake.release_all("the test is over")
 
 
 def await_stop(pid: int) -> None:

@@ -17,6 +17,7 @@ from tests.unit.policy.builders import (
     Run,
     kills_in,
     make_app,
+    make_sample,
     make_settings,
     make_store,
     pids,
@@ -38,6 +39,23 @@ def killed(after_ms: float, state: State | None = None) -> Run:
     run.feed(short(1000), short(1000 + after_ms, 8000, gone=(1,)))
     assert len(run.notes("receipt")) == 1
     return run
+
+
+# --- the store's filling
+
+
+def filling(t_ms: float, used_kib: int, **changes: Any) -> Sample:
+    """A store that fills, with headroom enough in it, and none beside it."""
+    store = make_store(orig_kib=3 * used_kib, used_kib=used_kib)
+    return make_sample(t_ms, store=store, free_kib=FLOOR_KIB + 2000, file_kib=0, **changes)
+
+
+def test_a_death_ends_what_was_known_of_the_filling_of_the_store() -> None:
+    run = Run([make_app(1, gain_kib=700), make_app(2), make_app(3)])
+    run.feed(*(filling(1000 + 100 * n, 66_500 + 1500 * n) for n in range(5)))
+    assert [dict(kill.numbers)["trigger"] for kill in run.kills] == ["the store is full before a kill could help"]
+    run.feed(filling(1410, 72_600, gone=pids(run.kills[0])), filling(1430, 72_600), filling(1520, 72_600))
+    assert len(run.kills) == len(run.notes("receipt")) == 1
 
 
 # --- the horizon
