@@ -199,7 +199,8 @@ class Guard:
         if self.helper:
             self._port.hasten(self.helper)
         for victim in kill.victims:
-            self._port.hasten(victim.pid)
+            if victim.pid in self._held:
+                self._port.hasten(victim.pid)
         for note in notes:
             self._recorder.write(note, now_ms())
 

@@ -212,7 +212,6 @@ def test_a_decision_hastens_its_victim_and_nobody_else(benches: Any) -> None:
     bench.turn()
 
 
-@pytest.mark.xfail(strict=True, reason="found by this test: by its pid alone, which may be another's now")
 def test_one_that_is_gone_is_not_hastened(benches: Any) -> None:
     bench = benches(FakePort(gone=True))
     bench.guard._perform(Kill((Victim(10, 110, "app10", 900, -1, 1),), "SIGKILL", "a reason", ()), 0.0)
