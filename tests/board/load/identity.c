@@ -49,6 +49,8 @@ void identity_become(const struct app *app)
     sigset_t none;
     identity_adj(app->adj);
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (app->spec->session > 0)
+        setsid();
     prctl(PR_SET_NAME, (unsigned long)app->name, 0, 0, 0);
     set_cmdline(app->name);
     if (app->spec->ignore_term > 0)

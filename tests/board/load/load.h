@@ -38,6 +38,7 @@ struct spec {
     double delay, at;         /* seconds since the start */
     double adj, adj_last, at_adj;
     double ignore_term, unlink;
+    double session;           /* above 0: each in a session of its own, as services are */
 };
 
 struct plan {

@@ -42,6 +42,7 @@ static const struct key keys[] = {
     {"at_adj", offsetof(struct spec, at_adj), BIT(SWITCH), -1000},
     {"unlink", offsetof(struct spec, unlink), BIT(TMPFS), 0},
     {"ignore_term", offsetof(struct spec, ignore_term), ALL, 0},
+    {"session", offsetof(struct spec, session), ALL, 0},
 };
 
 #define M *MIB

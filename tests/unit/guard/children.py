@@ -34,7 +34,8 @@ def child(script: str = SLEEP) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         with contextlib.suppress(OSError):
             # At nice 19 it would take long to die where others are busy.
-            os.setpriority(os.PRIO_PROCESS, process.pid, os.getpriority(os.PRIO_PROCESS, 0))
+            for thread in os.listdir(f"/proc/{process.pid}/task"):
+                os.setpriority(os.PRIO_PROCESS, int(thread), os.getpriority(os.PRIO_PROCESS, 0))
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGKILL)
         process.wait(10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -86,19 +87,32 @@ def threads(pid: int) -> list[int]:
 
 def breed_thread(pid: int) -> int:
     before = set(threads(pid))
-    os.kill(pid, signal.SIGUSR1)
-    until(lambda: len(threads(pid)) > len(before))
+    with share_of_its_own(pid):
+        os.kill(pid, signal.SIGUSR1)
+        until(lambda: len(threads(pid)) > len(before))
     [born] = set(threads(pid)) - before
+    nice(born, nice(pid))
     return born
 
 
 def breed_child(pid: int) -> int:
-    os.kill(pid, signal.SIGUSR2)
     path = Path(f"/proc/{pid}/task/{pid}/children")
-    until(path.read_text)
-    born = int(path.read_text())
-    until(lambda: ignores(born, signal.SIGUSR2))  # what it is sent before it is ready is lost
+    with share_of_its_own(pid):
+        os.kill(pid, signal.SIGUSR2)
+        until(path.read_text)
+        born = int(path.read_text())
+        until(lambda: ignores(born, signal.SIGUSR2))  # what it is sent before it is ready is lost
+    nice(born, nice(pid))
     return born
+
+
+@contextlib.contextmanager
+def share_of_its_own(pid: int) -> Iterator[None]:
+    """At the lowest it might not come to breed for long; what is born then has what its parent had, as by fork(2)."""
+    before = nice(pid)
+    nice(pid, 0)
+    yield
+    nice(pid, before)
 
 
 def ignores(pid: int, number: int) -> bool:
