@@ -2,8 +2,9 @@
 
 Where the grower and kswapd share a processor evenly, free memory sinks below the min watermark, and then whoever takes
 a page has to reclaim for itself first, the foreground as well (measured: 90 to 180 ms for a foreground that takes
-256 KB in each frame, on one core). Behind kswapd the grower gets each page as soon as one is ready, and takes its time. Nice values count among tasks of one scheduling group: where the
-kernel makes a group of each session (kernel.sched_autogroup_enabled) or the cpu controller of each cgroup, this helps less.
+256 KB in each frame, on one core). Behind kswapd the grower gets each page as soon as one is ready, and takes its time.
+Nice values count among tasks of one scheduling group (sched(7)): where the kernel makes a group of each session
+(kernel.sched_autogroup_enabled) or the cpu controller one of each cgroup, this helps less.
 """
 
 from __future__ import annotations
