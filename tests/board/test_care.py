@@ -8,8 +8,8 @@ import pytest
 
 from tests.board.records import events, record_of
 from tests.board.scenario import Result
+from tests.board.scenarios import CROWDED_MS
 
-TWO_FRAMES_MS = 33
 pytestmark = [pytest.mark.board, pytest.mark.runs("care")]
 
 
@@ -42,4 +42,4 @@ def test_the_foreground_is_shielded_while_lmkd_runs_and_not_after(result: Result
 def test_the_foreground_stays_smooth_meanwhile(result: Result) -> None:
     ui = care(result)["ui"]
     assert ui["beats"] > 600
-    assert ui["gap_worst_ms"] <= TWO_FRAMES_MS, ui["gaps_worst"]
+    assert ui["gap_worst_ms"] <= CROWDED_MS, ui["gaps_worst"]
