@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -228,11 +229,15 @@ def test_an_interrupted_follower_leaves_quietly(tmp_path: Path) -> None:
     with listening(tmp_path / "c", lambda connection: serve_connection(connection, source)) as path:
         command = lmkd("events", "--follow", "--json", "--socket", path)
         pipe = subprocess.PIPE
-        with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as follower:
+        heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background ignores it
+        with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=heeding) as follower:
             assert follower.stdout is not None and follower.stderr is not None
             assert json.loads(follower.stdout.readline()) == EVENTS[0]
             follower.send_signal(signal.SIGINT)
-            assert follower.wait(10) == 130
+            try:
+                assert follower.wait(10) == 130
+            finally:
+                follower.kill()
             assert follower.stderr.read() == ""
 
 
