@@ -103,14 +103,14 @@ def _plan_for_reload(config_paths: Sequence[Path], dry_run: bool, plan_to: int, 
 
 def _store(roots: Roots, config: Config, dry_run: bool, reload: bool, notes: Notes) -> StoreState:
     from lmkd.store.dry_run import DryRunEffects
-    from lmkd.store.fit import read_memory
-    from lmkd.store.state import NO_STORE, spec_from_config
+    from lmkd.store.state import NO_STORE
+    from lmkd.store.wanted import wanted_here
     from lmkd.store.zram_store import bring_up, status
 
     try:
         if reload:
             return status(roots)
-        spec = spec_from_config(config, read_memory(roots).total_kib)
+        spec = wanted_here(roots, config, notes.add)
         return bring_up(roots, spec, notes.add, DryRunEffects(roots) if dry_run else None)
     except (StoreError, KernelInterfaceError) as error:
         notes.add("degraded", {"feature": "store", "cost": f"no compressed store, the killer alone: {error}"})

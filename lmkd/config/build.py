@@ -160,10 +160,11 @@ def _store(values: dict[str, Setting]) -> StoreConfig:
     return StoreConfig(
         kind=_word(values["store.kind"]),
         algorithm=_word(values["store.algorithm"]),
-        size=_amount(values["store.size"]) or Amount(0, None),
+        size=_amount(values["store.size"]),
         mem_limit=_amount(values["store.mem_limit"]) or Amount(0, None),
         swap_priority=_number(values["store.swap_priority"]),
         on_exit=_word(values["store.on_exit"]),
+        trial=bool(values["store.trial"]),
     )
 
 

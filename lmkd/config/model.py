@@ -36,14 +36,16 @@ class Amount:
 
 @value
 class StoreConfig:
-    """The compressed swap store: ``size`` is what may be swapped out, ``mem_limit`` the RAM it may take."""
+    """The compressed swap store: ``size`` is what may be swapped out (None: as much as ``mem_limit`` holds),
+    ``mem_limit`` the RAM it may take. ``trial``: whether the algorithms may be tried once, when it is calm."""
 
     kind: str
     algorithm: str
-    size: Amount
+    size: Amount | None
     mem_limit: Amount
     swap_priority: int
     on_exit: str
+    trial: bool = True
 
 
 @value
