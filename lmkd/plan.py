@@ -64,6 +64,7 @@ class Plan:
     sources: tuple[str, ...] = ()
     given: tuple[tuple[str, str], ...] = ()
     psi_step_us: int = 1000
+    trial: bool = False
 
 
 def dump_plan(plan: Plan) -> bytes:

@@ -48,10 +48,10 @@ def wanted_here(roots: Roots, config: Config, report: Report) -> StoreSpec:
     return wanted_spec(config, read_memory(roots).total_kib, recall(roots, report))
 
 
-def needs_trial(roots: Roots, config: Config, report: Report) -> bool:
+def needs_trial(roots: Roots, config: Config) -> bool:
     """Whether ``auto`` has nothing to go by yet, and a trial is allowed."""
     is_auto = config.store.algorithm == AUTO and config.store.kind != "none"
-    return is_auto and config.store.trial and recall(roots, report) is None
+    return is_auto and config.store.trial and recall(roots, lambda _event, _fields: None) is None
 
 
 def better_algorithm(spec: StoreSpec, state: StoreState) -> str | None:
