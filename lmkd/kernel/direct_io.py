@@ -30,8 +30,11 @@ class PageBuffer:
     def close(self) -> None:
         """Give the memory back, overwritten."""
         self.view[:] = bytes(len(self.view))
-        self.view.release()
-        self._memory.close()
+        try:
+            self.view.release()
+            self._memory.close()
+        except BufferError:
+            return  # an error on its way up still refers to a part: the memory goes with it
 
 
 class DirectDevice:

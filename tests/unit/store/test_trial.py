@@ -180,6 +180,14 @@ def test_a_damaged_note_is_none(text: str) -> None:
     assert parse_note(text) is None
 
 
+def test_a_buffer_of_which_a_part_is_in_use_is_overwritten_and_no_error() -> None:
+    buffer = PageBuffer(PAGE)
+    part = buffer.view[:4]
+    part[:] = b"word"
+    buffer.close()
+    assert bytes(part) == bytes(4)
+
+
 def test_a_buffer_is_overwritten_before_it_is_given_back() -> None:
     buffer = PageBuffer(PAGE)
     buffer.view[:4] = b"word"
