@@ -9,9 +9,9 @@ from lmkd.values import value
 class TmpfsAnswer:
     """What the helper found when it last looked who holds memory in files (tmpfs, memfd, System V).
 
-    ``writer`` fills one of them (0: nobody was seen to), ``gains`` are (pid, start ticks, KiB that come back with the
-    death of it or its group), ``deletable_kib`` is what the configuration allows to be deleted. ``cleaned_ms`` is when
-    that was last done (negative: never), ``deleted_kib`` what the files had that went.
+    ``writer`` fills one of them at ``fill_kib_s`` (0: nobody was seen to), ``gains`` are (pid, start ticks, KiB that
+    come back with the death of it or its group), ``deletable_kib`` is what the configuration allows to be deleted.
+    ``cleaned_ms`` is when that was last done (negative: never), ``deleted_kib`` what the files had that went.
     """
 
     t_ms: float
@@ -20,6 +20,7 @@ class TmpfsAnswer:
     deletable_kib: int = 0
     cleaned_ms: float = -1.0
     deleted_kib: int = 0
+    fill_kib_s: float = 0.0
 
 
 @value

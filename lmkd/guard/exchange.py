@@ -26,7 +26,7 @@ _WORDS = struct.Struct("=I")
 _ACTIVE, _ANSWER_TURN, _LOGGED, _HEAD, _RESERVED = 0, 8, 16, 24, 32
 _STATUS_TURN, _STATUS_LENGTH, _RATIO, _GROWER = 40, 44, 48, 56
 _ANSWER = 128
-_ANSWER_HEAD = struct.Struct("=didIiI")
+_ANSWER_HEAD = struct.Struct("=didIiIf")
 _ANSWER_ROW = struct.Struct("=iQI")
 GAINS_MAX = 32
 _STATUS = 4096
@@ -127,7 +127,7 @@ class Exchange:
         _WORDS.pack_into(self._view, _ANSWER_TURN, turn + 1)
         _ANSWER_HEAD.pack_into(
             self._view, _ANSWER, answer.t_ms, answer.writer, answer.cleaned_ms, answer.deleted_kib, len(rows),
-            answer.deletable_kib,
+            answer.deletable_kib, answer.fill_kib_s,
         )  # fmt: skip
         for number, row in enumerate(rows):
             _ANSWER_ROW.pack_into(self._view, _ANSWER + _ANSWER_HEAD.size + number * _ANSWER_ROW.size, *row)
@@ -220,12 +220,13 @@ class Exchange:
         turn = _WORDS.unpack_from(self._view, _ANSWER_TURN)[0]
         if turn % 2 or not turn:
             return None
-        t_ms, writer, cleaned_ms, deleted_kib, count, deletable_kib = _ANSWER_HEAD.unpack_from(self._view, _ANSWER)
+        head = _ANSWER_HEAD.unpack_from(self._view, _ANSWER)
+        t_ms, writer, cleaned_ms, deleted_kib, count, deletable_kib, fill_kib_s = head
         starts = (_ANSWER + _ANSWER_HEAD.size + number * _ANSWER_ROW.size for number in range(count))
         gains = tuple(_ANSWER_ROW.unpack_from(self._view, at) for at in starts)
         if _WORDS.unpack_from(self._view, _ANSWER_TURN)[0] != turn:
             return None
-        return TmpfsAnswer(t_ms, writer, gains, deletable_kib, cleaned_ms, deleted_kib)
+        return TmpfsAnswer(t_ms, writer, gains, deletable_kib, cleaned_ms, deleted_kib, fill_kib_s)
 
     def grower_ratio(self, pid: int | None) -> float | None:
         """What the helper found for this process; None when it looked at another, or at none."""

@@ -107,11 +107,14 @@ class Holders:
         share = self._swapped_share(mounts, files, resident_kib, swapped_kib)
         return Found(mounts, files, whole and not self._left, share)
 
-    def grows(self, files: Iterable[File]) -> int:
-        """The process that fills the file that grows fastest; 0 when none grows. Waits for up to 120 ms."""
+    def grows(self, files: Iterable[File]) -> tuple[int, float]:
+        """(process that fills the file that grows fastest, KiB/s); 0 when none grows. Waits for up to 120 ms."""
         again = sorted((file for file in files if file.path), key=_size, reverse=True)[:AGAIN_MAX]
         pids = sorted({pid for file in again for pid in file.pids})[:AGAIN_MAX]
         before = {pid: self._moved(pid) for pid in pids}
+        for file in again:
+            self._grown(file, renew=True)
+        begun_ms = _now_ms()
         for _ in range(APART_TIMES if again else 0):
             time.sleep(APART_S)
             fastest, most = None, 0
@@ -122,8 +125,9 @@ class Holders:
             if fastest is not None:
                 moved = {pid: self._moved(pid) - before[pid] for pid in sorted(fastest.pids & before.keys())}
                 best = max(moved, key=moved.__getitem__, default=0)
-                return best if len(fastest.pids) == 1 or moved.get(best, 0) > 0 else 0
-        return 0
+                known = len(fastest.pids) == 1 or moved.get(best, 0) > 0
+                return (best, most / max(1.0, _now_ms() - begun_ms) * 1000) if known else (0, 0.0)
+        return 0, 0.0
 
     def _namespaces(self, pids: list[int]) -> tuple[dict[int, tuple[str, ...]], tuple[Mount, ...]]:
         """(what to keep away from for each process, every tmpfs that one of them sees), each namespace once."""
@@ -203,12 +207,15 @@ class Holders:
             return 0.0
         return min(1.0, max(0.0, 1 - shmem_kib / held_kib))
 
-    def _grown(self, file: File) -> int:
+    def _grown(self, file: File, renew: bool = False) -> int:
         """KiB since it was looked at; one that took the place of another (a next log) has grown by all it has."""
         seen = look_at(file.path, file.name, (file.device,))
         if seen is None:
             return 0
-        return seen.kib - file.kib if seen.inode == file.inode else seen.kib
+        grown = seen.kib - file.kib if seen.inode == file.inode else seen.kib
+        if renew and seen.inode == file.inode:
+            file.kib = seen.kib
+        return grown
 
     def _moved(self, pid: int) -> int:
         """Bytes that a process passed to write(2) (wchar in /proc/PID/io), and those that it touched in files."""

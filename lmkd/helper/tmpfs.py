@@ -64,9 +64,10 @@ class Tmpfs:
         found = self.holders.look(self._scout.pids())
         self._held = frozenset((file.device, file.inode) for file in found.files)
         deletable = sum(self._deletable(rule) for rule in self._plan.tmpfs)
-        gains, writer = self._gains(found), self.holders.grows(found.files)
+        gains = self._gains(found)
+        writer, fill_kib_s = self.holders.grows(found.files)
         self._answer = replace(
-            self._answer, t_ms=_now_ms(), writer=writer, gains=gains, deletable_kib=deletable
+            self._answer, t_ms=_now_ms(), writer=writer, gains=gains, deletable_kib=deletable, fill_kib_s=fill_kib_s
         )
         self._exchange.set_tmpfs_answer(self._answer)
         return found

@@ -28,6 +28,7 @@ LINGERS_MS = 1500.0
 HELD_RAM_PCT = 15
 REST_RAM_PCT_S = 1
 """Below this consumption (percent of RAM a second) nothing else is at work: the board stands as the files left it."""
+FILL_FASTER = 3.0
 SHORT = ("moderate", "critical")
 CLEAN_HOLDS_MS = 300.0
 """So long a deletion holds up a kill at most; a forecast that leaves no time for it holds up nothing."""
@@ -74,9 +75,19 @@ def notice(tmpfs: Tmpfs, shmem: ShmemWatch, steady_kib_s: float, sample: Sample)
     """The drain after this sample; forgotten once the files are gone."""
     if tmpfs.held_kib > 0 and sample.shmem_kib < STILL_HELD * tmpfs.held_kib:
         tmpfs = replace(tmpfs, growing_ms=-1.0, held_kib=0, asks=0)
-    if shmem.rate_kib_s < max(GROWS_MIN_KIB_S, SHARE_MIN * steady_kib_s):
+    if fill_rate(tmpfs, shmem, sample) < max(GROWS_MIN_KIB_S, SHARE_MIN * steady_kib_s):
         return tmpfs
     return replace(tmpfs, growing_ms=sample.t_ms, held_kib=max(tmpfs.held_kib, sample.shmem_kib), asks=0)
+
+
+def fill_rate(tmpfs: Tmpfs, shmem: ShmemWatch, sample: Sample) -> float:
+    """How fast files grow (KiB/s): by what is resident of them; once the helper saw one grow, by all there is.
+
+    The helper saw it for a moment only, in which the writer may have waited: it may be faster, but not by much.
+    """
+    answer = answer_to(tmpfs, sample)
+    seen = FILL_FASTER * answer.fill_kib_s if answer is not None and answer.writer else 0.0
+    return max(shmem.rate_kib_s, min(shmem.all_rate_kib_s, seen))
 
 
 def grows(tmpfs: Tmpfs, sample: Sample) -> bool:
@@ -204,7 +215,7 @@ def decide(
     writer = _writer(answer, table, excluded) if grows(tmpfs, sample) else None
     if isinstance(writer, Candidate):
         below = sum(gain for row, gain in holders if row.priority > writer.priority)
-        lasts_ms = below / max(shmem.rate_kib_s, GROWS_MIN_KIB_S) * 1000
+        lasts_ms = below / max(fill_rate(tmpfs, shmem, sample), GROWS_MIN_KIB_S) * 1000
         if not below or (settings.runaway and lasts_ms <= settings.runaway_horizon_ms):
             own = next((gain for row, gain in holders if row.pid == writer.pid), 0)
             numbers = (*_numbers(shmem, sample, own), ("others_return_kib", below), ("others_last_ms", round(lasts_ms)))

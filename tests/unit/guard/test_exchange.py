@@ -272,7 +272,8 @@ def test_the_parts_of_the_memory_do_not_overlap(exchange: Exchange) -> None:
     assert exchanges.EXCHANGE_BYTES == exchanges._TABLES + 2 * TABLE_BYTES == len(exchange._view)
 
 
-FULL_ANSWER = TmpfsAnswer(7.5, 7, tuple((pid, 1 << 40, pid) for pid in range(1, exchanges.GAINS_MAX + 1)), 9, 6.5, 8)
+GAINS = tuple((pid, 1 << 40, pid) for pid in range(1, exchanges.GAINS_MAX + 1))
+FULL_ANSWER = TmpfsAnswer(7.5, 7, GAINS, 9, 6.5, 8, 0.5)
 
 
 def test_there_is_no_answer_before_the_first_and_while_one_is_written(exchange: Exchange) -> None:

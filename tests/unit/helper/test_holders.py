@@ -112,14 +112,15 @@ def test_the_writer_is_who_holds_the_file_that_grows(path: str) -> None:
     with holding(memfd, grows) as (_still, growing):
         seen = Holders("/proc")
         found = seen.look([_still, growing])
-        assert seen.grows(found.files) == growing
+        pid, kib_s = seen.grows(found.files)
+        assert pid == growing and kib_s > 100
 
 
 def test_nobody_writes_when_nothing_grows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "APART_S", 0.001)
     with holding(memfd) as (pid,):
         seen = Holders("/proc")
-        assert seen.grows(seen.look([pid]).files) == 0
+        assert seen.grows(seen.look([pid]).files) == (0, 0.0)
 
 
 def test_a_look_that_runs_out_of_time_says_so_and_the_next_one_goes_on(path: str) -> None:

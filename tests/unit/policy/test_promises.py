@@ -359,6 +359,7 @@ ANSWERS = st.builds(
     deletable_kib=KIB,
     cleaned_ms=st.floats(-1, 10**5),
     deleted_kib=KIB,
+    fill_kib_s=st.floats(0, 10**6),
 )
 ANY_SAMPLES = st.builds(
     Sample,

@@ -71,6 +71,19 @@ def test_files_that_grow_by_little_are_no_drain() -> None:
     assert notice(Tmpfs(), ShmemWatch(0.0, 0, 1023.0), 0.0, make_sample()) == Tmpfs()
 
 
+def test_files_that_go_to_the_store_as_fast_as_they_grow_are_a_drain_once_one_was_seen_to_grow() -> None:
+    turned_over = ShmemWatch(0.0, 0, 100.0, 0, 30_000.0)
+    unseen, slow, seen = (
+        make_sample(1000.0, tmpfs=found)
+        for found in (answer(), answer(writer=5, fill_kib_s=4000.0), answer(writer=5, fill_kib_s=12_000.0))
+    )
+    quiet = replace(ASKED, growing_ms=-1.0)
+    assert notice(quiet, turned_over, 30_000.0, unseen).growing_ms < 0
+    assert notice(quiet, turned_over, 30_000.0, slow).growing_ms < 0
+    assert notice(quiet, turned_over, 30_000.0, seen).growing_ms == 1000.0
+    assert notice(quiet, turned_over, 61_000.0, seen).growing_ms < 0
+
+
 def test_a_writer_that_waits_for_a_moment_has_not_stopped() -> None:
     growing = Tmpfs(growing_ms=100.0)
     assert drains(growing, 9e9, None, make_sample(100.0 + LINGERS_MS), SETTINGS)
