@@ -25,9 +25,13 @@ class TmpfsAnswer:
 
 @value
 class Tend:
-    """Have the helper look at the files in memory while there is time: tell who is to be told, keep their limits."""
+    """Have the helper keep the limits of files in memory; with ``look`` also find who holds them.
+
+    ``short``: memory is short, so who is to be told then is told.
+    """
 
     short: bool
+    look: bool = True
 
 
 @value

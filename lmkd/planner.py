@@ -154,7 +154,7 @@ def _compile(
         sources=config.sources,
         given=config.given,
         psi_step_us=numbers["psi_step_us"],
-        tmpfs=_tmpfs_rules(config, numbers["ram_kib"]),
+        tmpfs=tmpfs_rules(config, numbers["ram_kib"]),
     )
 
 
@@ -165,7 +165,8 @@ def _rules(config: Config) -> list[Rule]:
     return [Rule(*row) for row in rows]
 
 
-def _tmpfs_rules(config: Config, ram_kib: int) -> tuple[TmpfsRule, ...]:
+def tmpfs_rules(config: Config, ram_kib: int) -> tuple[TmpfsRule, ...]:
+    """What the configuration allows on each tmpfs, limits in KiB of this board."""
     return tuple(
         TmpfsRule(
             one.mount, one.limit.kib_of(ram_kib) if one.limit else 0, one.delete, one.tell or "",

@@ -39,6 +39,8 @@ REFRESH, REFRESH_URGENT, REAP, EXPLAIN, DRAIN_LOG, HOOK, STOP, GROUP, TRIM, KILL
     range(1, 15)
 )
 TEND, CLEAN = 15, 16
+TEND_SHORT, TEND_LOOK = 1, 2
+"""Of a TEND command's argument."""
 GROUP_KILL = 1 << 32
 """Beside the rule's index in a GROUP command: SIGKILL is meant, not SIGTERM."""
 START_BITS = 40
@@ -69,7 +71,7 @@ def command_of(
     if isinstance(action, Thaw):
         return THAW, action.pid, 0
     if isinstance(action, Tend):
-        return TEND, 0, int(action.short)
+        return TEND, 0, TEND_SHORT * action.short | TEND_LOOK * action.look
     if isinstance(action, Clean):
         return CLEAN, 0, action.kib
     return EXPLAIN, 0, action.shmem_kib

@@ -36,12 +36,14 @@ class Mount:
     """One tmpfs: where it is mounted, and in KiB what is in it (in RAM and in the store) and what it takes at most.
 
     None where it does not tell: one without a limit (``size=0``, mm/shmem.c, shmem_statfs), or that is mounted over.
+    ``ours``: it is what we see at this path; else it is hidden, or another mount namespace's.
     """
 
     path: str
     device: int
     used_kib: int | None
     size_kib: int | None
+    ours: bool = True
 
 
 class File:
@@ -235,6 +237,11 @@ def gain_of(found: Found, group: Collection[int], store_share: float) -> int:
     return int(held * (1 - found.swapped_share * (1 - store_share)))
 
 
+def measure(proc: str, paths: Collection[str]) -> list[Mount]:
+    """Those tmpfs that we see at these paths."""
+    return [one for one in _measured(tuple(m for m in read_mountinfo(proc) if m.path in paths)) if one.ours]
+
+
 def _measured(mounts: tuple[MountPoint, ...], root: str = "") -> list[Mount]:
     """Every tmpfs once. What is mounted over cannot be asked."""
     found: dict[int, Mount] = {}
@@ -244,12 +251,13 @@ def _measured(mounts: tuple[MountPoint, ...], root: str = "") -> list[Mount]:
         path = root + mount.path
         try:
             usage = os.statvfs(path)
-            tells = os.stat(path).st_dev == mount.device and usage.f_blocks > 0
+            seen = os.stat(path).st_dev == mount.device
         except OSError:
-            tells = False
+            seen = False
+        tells = seen and usage.f_blocks > 0
         used = (usage.f_blocks - usage.f_bfree) * usage.f_frsize // 1024 if tells else None
         size = usage.f_blocks * usage.f_frsize // 1024 if tells else None
-        found[mount.device] = Mount(mount.path, mount.device, used, size)
+        found[mount.device] = Mount(mount.path, mount.device, used, size, seen and not root)
     return list(found.values())
 
 

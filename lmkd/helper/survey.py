@@ -28,9 +28,12 @@ def survey(
     allowed = {rule.mount: rule for rule in rules}
     files = sorted(found.files, key=lambda file: -file.kib)
     mounts = [
-        {"path": mount.path, "used_kib": mount.used_kib, "size_kib": mount.size_kib, **_rule(allowed.get(mount.path))}
+        {
+            "path": mount.path, "used_kib": mount.used_kib, "size_kib": mount.size_kib,
+            **_rule(allowed.get(mount.path) if mount.ours else None),
+        }
         for mount in sorted(found.mounts, key=lambda mount: -(mount.used_kib or 0))
-    ]
+    ]  # fmt: skip
     return {
         "shmem_kib": find_number(read_once(f"{proc}/meminfo") or b"", b"Shmem:"),
         "swapped_share": round(found.swapped_share, 2),
@@ -44,7 +47,7 @@ def survey(
             for file in files[:FILES_SHOWN]
         ],
         "holders": _holders(found, names, store_share),
-        "not_mounted": sorted(set(allowed) - {mount.path for mount in found.mounts}),
+        "not_mounted": sorted(set(allowed) - {mount.path for mount in found.mounts if mount.ours}),
     }  # fmt: skip
 
 

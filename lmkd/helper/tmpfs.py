@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from lmkd.guard.exchange import CLEAN, EXPLAIN, GAINS_MAX, TEND
+from lmkd.guard.exchange import CLEAN, EXPLAIN, GAINS_MAX, TEND, TEND_LOOK, TEND_SHORT
 from lmkd.held import TmpfsAnswer
 from lmkd.helper.clean import Cleaner
 from lmkd.helper.groups import members
-from lmkd.helper.holders import Holders, gain_of
+from lmkd.helper.holders import Holders, gain_of, measure
 from lmkd.model import PRIORITY_NEVER
 from lmkd.values import replace
 
@@ -53,12 +53,18 @@ class Tmpfs:
 
     def obey(self, asked: dict[int, int]) -> None:
         """Those of ``COMMANDS`` that are among ``asked``, the guard's operations with the argument of each."""
-        if EXPLAIN in asked or TEND in asked:
+        wanted = asked.get(TEND, 0)
+        if EXPLAIN in asked or wanted & TEND_LOOK or (TEND in asked and self._over_a_limit()):
             found = self._look()
             self._say(found, EXPLAIN in asked)
-            self._tend(found, EXPLAIN in asked or bool(asked.get(TEND)))
+            self._tend(found, EXPLAIN in asked or bool(wanted & TEND_SHORT))
         if CLEAN in asked:
             self._clean(asked[CLEAN])
+
+    def _over_a_limit(self) -> bool:
+        """Is there a mount that holds more than it should? Often asked; who holds it is another question."""
+        limits = {rule.mount: rule.limit_kib for rule in self._plan.tmpfs if rule.limit_kib}
+        return any((mount.used_kib or 0) > limits[mount.path] for mount in measure(self._plan.proc, limits))
 
     def _look(self) -> Found:
         found = self.holders.look(self._scout.pids())
@@ -107,7 +113,7 @@ class Tmpfs:
     def _tend(self, found: Found, short: bool) -> None:
         """Tell about each mount over its limit, and when memory is short about all; delete down to the limit."""
         for rule in self._plan.tmpfs:
-            mount = next((one for one in found.mounts if one.path == rule.mount), None)
+            mount = next((one for one in found.mounts if one.ours and one.path == rule.mount), None)
             if mount is None:
                 continue
             used_kib = mount.used_kib

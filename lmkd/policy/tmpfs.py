@@ -147,7 +147,7 @@ def tend(
         return asked(tmpfs, sample), (Tend(False),)
     if settings.tmpfs_limit_kib and _limit_is_due(tmpfs, sample, settings):
         held_kib = _in_files_at_most_kib(sample)
-        return replace(asked(tmpfs, sample), tended_ms=sample.t_ms, tended_kib=held_kib, asks=0), (Tend(False),)
+        return replace(tmpfs, tended_ms=sample.t_ms, tended_kib=held_kib), (Tend(False, look=False),)
     return tmpfs, ()
 
 

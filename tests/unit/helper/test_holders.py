@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,7 +90,7 @@ def test_a_mapping_alone_is_weighed_as_well(path: str) -> None:
 
 def test_the_mounts_are_there_with_what_they_hold(path: str) -> None:
     Path(path).write_bytes(b"x" * MIB)
-    mounts = {mount.path: mount for mount in Holders("/proc").look([]).mounts}
+    mounts = {mount.path: mount for mount in Holders("/proc").look([]).mounts if mount.ours}
     assert mounts[SHM].device == os.stat(SHM).st_dev
     used_kib, size_kib = mounts[SHM].used_kib, mounts[SHM].size_kib
     if os.statvfs(SHM).f_blocks:
@@ -184,4 +185,28 @@ def test_a_mount_whose_name_is_no_text_or_that_is_gone_does_no_harm(tmp_path: Pa
     (proc.root / "self" / "mountinfo").write_bytes(b"1 1 0:99 / /caf\xe9 rw - tmpfs tmpfs rw\n" + shm)
     found = Holders(str(proc.root)).look([])
     assert [mount.path for mount in found.mounts] == ["/caf\udce9", SHM]
-    assert found.mounts[0] == Mount("/caf\udce9", os.makedev(0, 99), None, None)
+    assert found.mounts[0] == Mount("/caf\udce9", os.makedev(0, 99), None, None, False)
+
+
+def test_a_holder_in_another_mount_namespace_is_found_with_its_own_tmpfs() -> None:
+    """By device and inode: the path means something else there. Where a namespace may be made."""
+    script = (
+        "mount -t tmpfs -o size=8m x /mnt && cd /mnt && exec 3> big && head -c 1048576 /dev/zero >&3 && rm big && "
+        "echo ready && exec sleep 60"
+    )
+    command = ["unshare", "--mount", "sh", "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
+        try:
+            _holds_its_own(child)
+        finally:
+            child.kill()
+
+
+def _holds_its_own(child: subprocess.Popen[str]) -> None:
+    assert child.stdout is not None
+    if child.stdout.readline() != "ready\n":
+        pytest.skip("no right to make a mount namespace here")
+    found = Holders("/proc").look([child.pid])
+    assert [(file.kib, file.ends) for file in of_kind(found, "deleted", child.pid)] == [(1024, True)]
+    assert any(mount.path == "/mnt" and mount.size_kib == 8192 and not mount.ours for mount in found.mounts)
+    assert gain_of(found, {child.pid}, 1.0) >= 1024

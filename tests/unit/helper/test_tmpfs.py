@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from lmkd.guard.exchange import CLEAN, EXPLAIN, TEND, Exchange
+from lmkd.guard.exchange import CLEAN, EXPLAIN, TEND, TEND_LOOK, TEND_SHORT, Exchange
+from lmkd.helper import tmpfs as module
 from lmkd.helper.entry import Entry
-from lmkd.helper.holders import Found, Mount
+from lmkd.helper.holders import Found, Mount, measure
 from lmkd.helper.hooks import Hooks
 from lmkd.helper.tmpfs import Tmpfs
 from lmkd.kernel.process import Stat, read_stat
@@ -112,10 +113,10 @@ def test_a_group_returns_what_only_its_members_hold_but_for_protected_ones(tmp_p
         bench.scout.add(top, rule=0)
         child = bench.scout.add(below)
         child.parent = top
-        bench.tmpfs.obey({TEND: 0})
+        bench.tmpfs.obey({TEND: TEND_LOOK})
         assert near(bench.gains().get(top), 4096) and below not in bench.gains()
         child.priority = -1000
-        bench.tmpfs.obey({TEND: 0})
+        bench.tmpfs.obey({TEND: TEND_LOOK})
         assert bench.gains() == {}
 
 
@@ -136,7 +137,7 @@ def test_the_record_says_who_holds_what(tmp_path: Path) -> None:
         (told,) = bench.posted("holders")
         assert told["holders"] == (f"viewer[{pid}]",)
         assert "/memfd:buffer (deleted) 1024 KiB (memfd)" in str(told["files"])
-        bench.tmpfs.obey({TEND: 1})
+        bench.tmpfs.obey({TEND: TEND_LOOK | TEND_SHORT})
         assert bench.posted("holders") == []  # not twice in so short a time
 
 
@@ -158,7 +159,7 @@ def left(base: Path) -> list[str]:
 def test_it_deletes_the_oldest_until_enough_has_gone_and_answers_with_how_much(tmp_path: Path, base: Path) -> None:
     logs(base, 4)
     bench = Bench(tmp_path, tmpfs=(rule(base),))
-    bench.tmpfs.obey({TEND: 1})
+    bench.tmpfs.obey({TEND: TEND_LOOK | TEND_SHORT})
     answer = bench.exchange.tmpfs_answer()
     assert answer is not None and answer.deletable_kib == 4096 and answer.cleaned_ms < 0
     bench.tmpfs.obey({CLEAN: 1500})
@@ -174,7 +175,7 @@ def test_a_file_that_is_open_is_not_deleted(tmp_path: Path, base: Path) -> None:
     with holding(lambda: os.open(base / "0.log", os.O_RDONLY)) as (pid,):
         bench = Bench(tmp_path, tmpfs=(rule(base),))
         bench.scout.add(pid)
-        bench.tmpfs.obey({TEND: 1})
+        bench.tmpfs.obey({TEND: TEND_LOOK | TEND_SHORT})
         bench.tmpfs.obey({CLEAN: 9999})
         assert left(base) == ["0.log"]
 
@@ -185,7 +186,7 @@ def test_a_dry_run_deletes_and_tells_nothing(tmp_path: Path, base: Path) -> None
     program.write_text(f"#!/bin/sh\ntouch {tmp_path}/told\n")
     program.chmod(0o755)
     bench = Bench(tmp_path, tmpfs=(rule(base, tell=str(program)),), dry_run=True)
-    bench.tmpfs.obey({TEND: 1, CLEAN: 100})
+    bench.tmpfs.obey({TEND: TEND_LOOK | TEND_SHORT, CLEAN: 100})
     assert left(base) == ["0.log"] and not (tmp_path / "told").exists()
     assert bench.posted("deleted")[0]["dry_run"] is True
 
@@ -196,7 +197,7 @@ def test_over_its_limit_a_mount_is_brought_down_to_it_while_memory_is_not_short(
     for used_kib, kept in ((None, 4), (10_000, 4), (12_000, 2), (9952, 2)):
         found = Found((Mount(SHM, 1, used_kib, 100_000),), (), True, 0.0)
         bench.tmpfs.holders.look = lambda pids, found=found: found  # type: ignore[method-assign,misc]
-        bench.tmpfs.obey({TEND: 0})
+        bench.tmpfs.obey({TEND: TEND_LOOK})
         assert left(base) == ["0.log", "1.log", "2.log", "3.log"][4 - kept :]
 
 
@@ -206,12 +207,30 @@ def test_the_program_is_told_once_with_what_it_needs(tmp_path: Path, base: Path)
     program.write_text(f'#!/bin/sh\necho "$LMKD_EVENT $LMKD_REASON $LMKD_MOUNT"$LMKD_LIMIT_KIB >> {said}\n')
     program.chmod(0o755)
     bench = Bench(tmp_path, tmpfs=(rule(base, tell=str(program), delete=()),))
-    bench.tmpfs.obey({TEND: 0})
+    bench.tmpfs.obey({TEND: TEND_LOOK})
     assert bench.posted("told") == []
     for _ in range(2):
-        bench.tmpfs.obey({TEND: 1})
+        bench.tmpfs.obey({TEND: TEND_LOOK | TEND_SHORT})
     deadline = time.monotonic() + 10
     while not (said.exists() and said.read_text().endswith("\n")) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert said.read_text() == f"tmpfs short {SHM}\n"
     bench.hooks.collect()
+
+
+def test_a_limit_that_is_kept_is_looked_at_without_looking_for_holders(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs(base, 1)
+    bench = Bench(tmp_path, tmpfs=(rule(base, limit_kib=100),))
+    mount = [Mount(SHM, 1, 100, 9999)]
+    monkeypatch.setattr(module, "measure", lambda proc, paths: mount)
+    bench.tmpfs.obey({TEND: 0})
+    assert bench.exchange.tmpfs_answer() is None
+    mount[0] = Mount(SHM, 1, 101, 9999)
+    bench.tmpfs.obey({TEND: 0})
+    assert bench.exchange.tmpfs_answer() is not None
+
+
+def test_a_mount_is_measured_where_it_is() -> None:
+    assert [mount.path for mount in measure("/proc", (SHM, "/nonexistent"))] == [SHM]

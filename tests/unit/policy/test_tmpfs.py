@@ -253,10 +253,10 @@ def test_a_limit_is_looked_at_when_files_grow_and_now_and_then() -> None:
     below, over = make_sample(1000.0, shmem_kib=15_999), make_sample(1000.0, shmem_kib=16_000)
     assert tended(Tmpfs(), below, "calm", limited)[1] is None
     after, asked = tended(Tmpfs(), over, "calm", limited)
-    assert asked == Tend(False)
+    assert asked == Tend(False, look=False) and after.asked_ms < 0
     assert tended(after, replace(over, t_ms=2000.0), "calm", limited)[1] is None
-    assert tended(after, replace(over, t_ms=2000.0, shmem_kib=17_000), "calm", limited)[1] == Tend(False)
-    assert tended(after, replace(over, t_ms=11_000.0), "calm", limited)[1] == Tend(False)
+    assert tended(after, replace(over, t_ms=2000.0, shmem_kib=17_000), "calm", limited)[1] == Tend(False, look=False)
+    assert tended(after, replace(over, t_ms=11_000.0), "calm", limited)[1] == Tend(False, look=False)
 
 
 # --- the whole step
