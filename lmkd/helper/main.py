@@ -31,7 +31,6 @@ from lmkd.helper.reap import reap
 from lmkd.helper.rehearse import settle_in
 from lmkd.helper.sample import sample_ratio
 from lmkd.helper.scout import Scout
-from lmkd.helper.tmpfs import COMMANDS as TMPFS_COMMANDS
 from lmkd.helper.tmpfs import Tmpfs
 from lmkd.kernel.pinned import PinnedFile
 from lmkd.kernel.proc_events import open_proc_events
@@ -173,8 +172,7 @@ class Helper:
                 self._brake.obey(operation, pid, argument)
             elif operation == STOP:
                 self._running = False
-        if asked.intersection(TMPFS_COMMANDS):
-            self._tmpfs.obey({operation: argument for operation, _, argument in commands})
+        self._tmpfs.take(commands)
         if asked & {REFRESH, REFRESH_URGENT, TRIM}:
             self._refresh()
         if TRIM in asked:

@@ -14,7 +14,7 @@ from lmkd.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from lmkd.guard.exchange import Exchange
     from lmkd.helper.entry import Entry
@@ -50,6 +50,15 @@ class Tmpfs:
         self._held: frozenset[tuple[int, int]] = frozenset()
         self._said_ms = -SAY_EVERY_MS
         self._told_ms: dict[str, float] = {}
+
+    def take(self, commands: Iterable[tuple[int, int, int]]) -> None:
+        """Of all that the guard asked for, those of ``COMMANDS``; one that came several times is done once."""
+        asked: dict[int, int] = {}
+        for operation, _, argument in commands:
+            if operation in COMMANDS:
+                asked[operation] = asked.get(operation, 0) | argument if operation == TEND else argument
+        if asked:
+            self.obey(asked)
 
     def obey(self, asked: dict[int, int]) -> None:
         """Those of ``COMMANDS`` that are among ``asked``, the guard's operations with the argument of each."""

@@ -234,3 +234,12 @@ def test_a_limit_that_is_kept_is_looked_at_without_looking_for_holders(
 
 def test_a_mount_is_measured_where_it_is() -> None:
     assert [mount.path for mount in measure("/proc", (SHM, "/nonexistent"))] == [SHM]
+
+
+def test_what_the_guard_asked_several_times_is_done_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, done = Bench(tmp_path), list[dict[int, int]]()
+    monkeypatch.setattr(bench.tmpfs, "obey", done.append)
+    bench.tmpfs.take([(1, 0, 0), (2, 5, 9)])
+    assert done == []
+    bench.tmpfs.take([(TEND, 0, TEND_SHORT | TEND_LOOK), (1, 0, 0), (CLEAN, 0, 7), (CLEAN, 0, 9), (TEND, 0, 0)])
+    assert done == [{TEND: TEND_SHORT | TEND_LOOK, CLEAN: 9}]
