@@ -7,7 +7,7 @@ import sys
 import time
 
 from lmkd.errors import EXIT_OK, ConfigError, KernelInterfaceError, LmkdError, StoreError
-from lmkd.plan import Plan, Rule, dump_plan
+from lmkd.plan import Plan, Rule, TmpfsRule, dump_plan
 from lmkd.units import format_kib
 from lmkd.values import as_dict, replace
 
@@ -156,6 +156,7 @@ def _compile(
         sources=config.sources,
         given=config.given,
         psi_step_us=numbers["psi_step_us"],
+        tmpfs=tmpfs_rules(config, numbers["ram_kib"]),
     )
 
 
@@ -164,6 +165,17 @@ def _rules(config: Config) -> list[Rule]:
 
     rows: Any = rule_table(config)
     return [Rule(*row) for row in rows]
+
+
+def tmpfs_rules(config: Config, ram_kib: int) -> tuple[TmpfsRule, ...]:
+    """What the configuration allows on each tmpfs, limits in KiB of this board."""
+    return tuple(
+        TmpfsRule(
+            one.mount, one.limit.kib_of(ram_kib) if one.limit else 0, one.delete, one.tell or "",
+            f"{one.file}:{one.line}",
+        )
+        for one in config.tmpfs
+    )  # fmt: skip
 
 
 def policy_numbers(roots: Roots, config: Config) -> dict[str, Any]:
@@ -184,6 +196,8 @@ def policy_numbers(roots: Roots, config: Config) -> dict[str, Any]:
         "watermark_min_kib": marks.min_pages * page_kib if marks else None,
         "watermark_low_kib": marks.low_pages * page_kib if marks else None,
         "fault_meter": True,
+        "tmpfs_rungs": bool(config.tmpfs),
+        "tmpfs_limit_kib": min((one.limit.kib_of(ram_kib) for one in config.tmpfs if one.limit), default=0),
         "psi_step_us": PSI_STEP_US if abilities(roots).has(CAP_SYS_RESOURCE) else PSI_STEP_PLAIN_US,
     }
     numbers = derive_numbers(facts, _overrides(config, ram_kib))

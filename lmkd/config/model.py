@@ -122,6 +122,18 @@ class AppRule:
 
 
 @value
+class TmpfsConfig:
+    """What may be done about one tmpfs: act above ``limit``, ``tell`` a program, ``delete`` what these globs mean."""
+
+    mount: str
+    limit: Amount | None
+    delete: tuple[str, ...]
+    tell: str | None
+    file: str
+    line: int
+
+
+@value
 class Config:
     """Everything that can be configured, validated and complete.
 
@@ -145,6 +157,7 @@ class Config:
     apps: tuple[AppRule, ...]
     sources: tuple[str, ...]
     given: tuple[tuple[str, str], ...] = ()
+    tmpfs: tuple[TmpfsConfig, ...] = ()
 
 
 def rule_table(config: Config) -> tuple[tuple[Any, ...], ...]:

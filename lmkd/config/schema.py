@@ -12,6 +12,7 @@ from lmkd.values import value
 TOP = ""
 APP = "apps[]"
 MATCH = "apps[].match"
+MOUNT = "tmpfs[]"
 AUTO = "auto"
 
 
@@ -56,6 +57,7 @@ _TOP_FIELDS = (
     Field(TOP, "policy", "section", "", "Numbers that lmkd derives from the machine unless they are given."),
     Field(TOP, "control", "section", "", "The control socket."),
     Field(TOP, "log", "section", "", "What is logged."),
+    Field(TOP, "tmpfs", "mounts", "[]", "What may be done about memory in the files of a tmpfs, before anybody dies."),
     Field(TOP, "apps", "rules", "[]", "Rules that give applications priorities; the first match wins."),
 )
 
@@ -178,6 +180,15 @@ _APP_FIELDS = (
           allowed=("process", "tree", "cgroup")),
 )
 
+_MOUNT_FIELDS = (
+    Field(MOUNT, "mount", "path", "", "Where it is mounted, as in /proc/mounts. Required."),
+    Field(MOUNT, "limit", "amount", "",
+          "Above this, tell and delete also while memory is not short; without it only then.",
+          low=1, high=100, low_kib=64),
+    Field(MOUNT, "delete", "globs", "", "Files that may be deleted, oldest first; patterns from the mount on."),
+    Field(MOUNT, "tell", "path", "", "A program that is run on notice, without arguments, at most every 10 s."),
+)
+
 _MATCH_DOCS = (
     ("comm", "The kernel's name of the process, at most 15 bytes."),
     ("exe", "The absolute path of the program."),
@@ -192,7 +203,7 @@ assert tuple(key for key, _ in _MATCH_DOCS) == MATCH_FIELDS
 FIELDS: tuple[Field, ...] = (
     *_TOP_FIELDS, *_STORE_FIELDS, *_SYSCTL_FIELDS, *_GRACE_FIELDS, *_TRIM_FIELDS, *_FREEZE_FIELDS,
     *_POLICY_FIELDS, *_OTHER_FIELDS,
-    *_APP_FIELDS, *_MATCH_FIELDS,
+    *_MOUNT_FIELDS, *_APP_FIELDS, *_MATCH_FIELDS,
 )
 
 

@@ -28,11 +28,15 @@ class Hooks:
         self._running: dict[int, tuple[float, str]] = {}
 
     def start(self, command: str, pid: int, name: str) -> None:
-        """Run ``command`` with LMKD_PID and LMKD_RULE in its environment."""
+        """Run ``command`` after a kill, with LMKD_PID and LMKD_RULE in its environment."""
+        self.run(command, pid, {"LMKD_PID": str(pid), "LMKD_RULE": name, "LMKD_EVENT": "kill"})
+
+    def run(self, command: str, pid: int, told: dict[str, str]) -> None:
+        """Run ``command`` with ``told`` in its environment; ``pid`` is whom it is about, for the record, 0: nobody."""
         if len(self._running) >= RUNNING_MAX:
             self._say(command, pid, f"not run: {RUNNING_MAX} others are still running")
             return
-        environment = {**os.environ, "LMKD_PID": str(pid), "LMKD_RULE": name, "LMKD_EVENT": "kill"}
+        environment = {**os.environ, **told}
         environment.pop("NOTIFY_SOCKET", None)
         try:
             child = spawn((command,), environment)
