@@ -33,6 +33,7 @@ class Rule:
 class Plan:
     """Settings, rules, paths and what the kernel offers. ``notes`` are records made before the guard existed.
 
+    ``zram_stat`` is the mm_stat of a zram store, ``zswap_limit`` zswap's max_pool_percent where that is the store.
     ``config_paths`` are the files that were asked for (none: the usual places, looked at anew by a reload),
     ``sources`` those that were read, ``given`` (key, file:line:column) of the numbers that they override.
     """
@@ -64,6 +65,7 @@ class Plan:
     sources: tuple[str, ...] = ()
     given: tuple[tuple[str, str], ...] = ()
     psi_step_us: int = 1000
+    zswap_limit: str = ""
 
 
 def dump_plan(plan: Plan) -> bytes:

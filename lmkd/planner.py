@@ -68,7 +68,7 @@ def _log_plan(plan: Plan) -> None:
     from lmkd.log import planner_log
 
     log = planner_log(sys.stderr, as_json=True)
-    store = plan.store_kind if plan.zram_stat or plan.dry_run else "none"
+    store = plan.store_kind if plan.zram_stat or plan.zswap_limit or plan.dry_run else "none"
     log.info("planned", rules=len(plan.rules), files=list(plan.sources), store=store, dry_run=plan.dry_run)
 
 
@@ -102,16 +102,15 @@ def _plan_for_reload(config_paths: Sequence[Path], dry_run: bool, plan_to: int, 
 
 
 def _store(roots: Roots, config: Config, dry_run: bool, reload: bool, notes: Notes) -> StoreState:
-    from lmkd.store.dry_run import DryRunEffects
+    from lmkd.store import stores
     from lmkd.store.fit import read_memory
     from lmkd.store.state import NO_STORE, spec_from_config
-    from lmkd.store.zram_store import bring_up, status
 
     try:
         if reload:
-            return status(roots)
+            return stores.status(roots)
         spec = spec_from_config(config, read_memory(roots).total_kib)
-        return bring_up(roots, spec, notes.add, DryRunEffects(roots) if dry_run else None)
+        return stores.bring_up(roots, spec, notes.add, stores.dry_run(roots) if dry_run else None)
     except (StoreError, KernelInterfaceError) as error:
         notes.add("degraded", {"feature": "store", "cost": f"no compressed store, the killer alone: {error}"})
         return NO_STORE
@@ -136,6 +135,7 @@ def _compile(
         cpus=max(1, os.sysconf("SC_NPROCESSORS_CONF")),  # with those that are offline: numbers need not be dense
         proc=str(roots.proc),
         zram_stat=zram_stat,
+        zswap_limit=_zswap_limit(roots, store),
         store_kind=store.kind,
         store_on_exit=config.store.on_exit,
         socket=config.control.socket,
@@ -155,6 +155,13 @@ def _compile(
         given=config.given,
         psi_step_us=numbers["psi_step_us"],
     )
+
+
+def _zswap_limit(roots: Roots, store: StoreState) -> str:
+    """Where the guard reads the limit of a zswap store: there somebody may change it at any time."""
+    from lmkd.kernel.zswap import MAX_POOL_PERCENT, path_of
+
+    return (path_of(roots, MAX_POOL_PERCENT) or "") if store.kind == "zswap" else ""
 
 
 def _rules(config: Config) -> list[Rule]:

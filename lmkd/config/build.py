@@ -164,6 +164,7 @@ def _store(values: dict[str, Setting]) -> StoreConfig:
         mem_limit=_amount(values["store.mem_limit"]) or Amount(0, None),
         swap_priority=_number(values["store.swap_priority"]),
         on_exit=_word(values["store.on_exit"]),
+        pool=_word(values["store.pool"]) or "auto",
     )
 
 

@@ -36,7 +36,10 @@ class Amount:
 
 @value
 class StoreConfig:
-    """The compressed swap store: ``size`` is what may be swapped out, ``mem_limit`` the RAM it may take."""
+    """The compressed swap store: ``size`` is what may be swapped out, ``mem_limit`` the RAM it may take.
+
+    ``pool`` is the allocator of a zswap store, or ``auto``.
+    """
 
     kind: str
     algorithm: str
@@ -44,6 +47,7 @@ class StoreConfig:
     mem_limit: Amount
     swap_priority: int
     on_exit: str
+    pool: str
 
 
 @value

@@ -60,10 +60,13 @@ _TOP_FIELDS = (
 )
 
 _STORE_FIELDS = (
-    Field("store", "kind", "word", "zram", "What holds the compressed pages; none: run without a store.",
-          allowed=("zram", "none")),
+    Field("store", "kind", "word", "zram",
+          "What holds the compressed pages: zram, zswap in front of a device that takes nothing, or none.",
+          allowed=("zram", "zswap", "none")),
     Field("store", "algorithm", "name", AUTO,
           "The compression algorithm, as in /sys/block/zramN/comp_algorithm; auto: the best the kernel has."),
+    Field("store", "pool", "word", AUTO, "The allocator of a zswap store; auto: zsmalloc, which packs best.",
+          allowed=(AUTO, "zsmalloc", "zbud", "z3fold")),
     Field("store", "size", "amount", "100%", "How much memory may be swapped out, before compression.",
           low=1, high=400, low_kib=1024),
     Field("store", "mem_limit", "amount", "30%", "How much RAM the store may take for what it holds.",

@@ -30,7 +30,10 @@ DEFAULT_SYSCTLS: Sysctls = (
 
 @value
 class StoreSpec:
-    """What the store should be. ``size_kib`` is uncompressed; ``mem_limit_kib`` physical, None: no limit."""
+    """What the store should be. ``size_kib`` is uncompressed; ``mem_limit_kib`` physical, None: no limit.
+
+    ``pool`` is the allocator of a zswap store: its name, or ``auto``.
+    """
 
     kind: str
     algorithm: str
@@ -38,6 +41,7 @@ class StoreSpec:
     mem_limit_kib: int | None
     swap_priority: int = 100
     sysctls: Sysctls = DEFAULT_SYSCTLS
+    pool: str = AUTO
 
 
 @value
@@ -48,6 +52,10 @@ class StoreState:
     compressed bytes; ``used_kib`` the RAM that the store occupies with its overhead; ``swap_used_kib`` the
     swap slots taken. ``ratio`` is orig to used, None while nothing is swapped. ``adopted``: it was up already
     when lmkd started. ``foreign``: somebody else set it up; lmkd uses it and does not change it.
+
+    Of zswap alone: ``pool`` is its allocator (None: this kernel has only one), ``backing`` what stands behind it,
+    ``mem_limit_kib`` the size at which the kernel refuses; since boot, where debugfs tells: ``rejected_pages`` that
+    did not go in, ``limit_hits`` of the pool's limit, ``written_back_pages``.
     """
 
     kind: str
@@ -66,6 +74,11 @@ class StoreState:
     adopted: bool = False
     foreign: bool = False
     ratio: float | None = None
+    pool: str | None = None
+    backing: str | None = None
+    rejected_pages: int | None = None
+    limit_hits: int | None = None
+    written_back_pages: int | None = None
 
 
 NO_STORE = StoreState(kind="none")
@@ -81,4 +94,5 @@ def spec_from_config(config: Config, ram_kib: int) -> StoreSpec:
         mem_limit_kib=config.store.mem_limit.kib_of(ram_kib) or None,
         swap_priority=config.store.swap_priority,
         sysctls=tuple(wanted.items()),
+        pool=config.store.pool,
     )
