@@ -6,6 +6,7 @@ A store that is up is used as it is, of whichever kind: two of them would each t
 from __future__ import annotations
 
 from lmkd.errors import StoreError
+from lmkd.kernel import zswap
 from lmkd.store import zram_store, zswap_store
 from lmkd.store.device_effects import DeviceEffects, KernelDeviceEffects
 from lmkd.store.dry_run_devices import DryRunDeviceEffects
@@ -46,7 +47,12 @@ def bring_up(roots: Roots, spec: StoreSpec, report: Report, effects: DeviceEffec
             spec = replace(spec, kind="zram")
     elif zswap_store.is_there(roots):
         zswap_store.clear(roots, report, port)
-    return zram_store.bring_up(roots, spec, report, port)
+    state = zram_store.bring_up(roots, spec, report, port)
+    if state.kind == "zram" and port.zswap(zswap.ENABLED) == "Y":
+        cost = "pages are compressed twice, and what zswap holds is in no figure"
+        reason = "zswap is on in front of zram: write zswap.enabled=0 on the kernel's command line"
+        report("degraded", {"feature": "store", "cost": cost, "reason": reason})
+    return state
 
 
 def take_down(roots: Roots, report: Report, force: bool = False, effects: DeviceEffects | None = None) -> None:

@@ -372,3 +372,12 @@ def test_a_kernel_that_does_not_tell_what_zswap_holds_gets_zram(board: ZswapBoar
     reports = Reports()
     assert stores.bring_up(board.roots, ZSWAP_SPEC, reports, FakeDevices(board)).kind == "zram"
     assert "Linux 5.19" in str(reports.of("degraded")["reason"])
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_zswap_that_somebody_set_in_front_of_zram_is_told(board: ZswapBoard, on: bool) -> None:
+    board.parameter("enabled", "Y" if on else "N")
+    reports = Reports()
+    assert stores.bring_up(board.roots, SPEC, reports, FakeDevices(board)).kind == "zram"
+    assert ("degraded" in reports.names()) is on
+    assert not on or "compressed twice" in str(reports.of("degraded")["cost"])
