@@ -10,13 +10,16 @@ from tests.board.records import events, figure, one_event, record_of
 from tests.board.scenario import Result
 
 TWO_FRAMES_MS = 33
+GROWTH = ("grow-30-comp-zswap", "grow-30-incomp-zswap")
 FORMS = ("zswap", "zswap-closed")
-STORED_PAGES = 24 * 256
 pytestmark = pytest.mark.board
 
 
-def each_form(test: Any) -> Any:
-    return pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.runs(name)) for name in FORMS])(test)
+def each(names: tuple[str, ...]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.runs(name)) for name in names])
+
+
+each_form = each(FORMS)
 
 
 def step(result: Result, name: str) -> dict[str, Any]:
@@ -39,6 +42,15 @@ def test_what_grows_is_ended_before_the_pool_is_full(result: Result, name: str) 
     assert loaded["counters"]["pool_limit_hit"] == 0
     assert loaded["counters"]["written_back_pages"] == 0
     assert loaded["status"]["kind"] == "zswap"
+
+
+@each(GROWTH)
+def test_growth_without_end_is_held_as_with_zram(result: Result, name: str) -> None:
+    assert figure(result, "gap_worst_ms") <= TWO_FRAMES_MS, figure(result, "gaps_worst")
+    assert figure(result, "oom_kill_delta") == 0 and figure(result, "foreground_alive") is True
+    assert figure(result, "background_kept") >= 6
+    assert figure(result, "grow_died") is True
+    assert one_event(result.outcome, "store_up")["pool"] == "zsmalloc"
 
 
 @pytest.mark.runs("zswap")

@@ -116,6 +116,10 @@ TRIALS: tuple[Scenario, ...] = (
         after_s=30,
         kinds=("care", "lmkd_event"),
     ),
+    *(
+        replace(_short(name), name=f"{name}-zswap", config="store: {kind: zswap}\n")
+        for name in ("grow-30-comp", "grow-30-incomp")
+    ),
     _zswap("zswap", "device-mapper's error target"),
     _zswap("zswap-closed", "a zram that takes nothing", NO_DEVICE_MAPPER),
     Scenario(
