@@ -32,6 +32,7 @@ _ZSWAP_LINES = (
     ("rejected pages", "rejected_pages"),
     ("limit hits", "limit_hits"),
     ("written back", "written_back_pages"),
+    ("device writes", "device_writes"),
 )
 _NOT_OF_ZSWAP = ("compressed_kib", "used_max_kib")
 

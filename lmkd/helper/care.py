@@ -36,7 +36,9 @@ class Care:
         piece_kib = settings.trim_piece_kib
         self._pager = Pager(plan.proc, plan.page_kib * 1024, libc, report, mount=mount, trim_piece_kib=piece_kib)
         self._compactor = Compactor(plan.zram_stat, report)
-        self._rejects = Rejects(ZSWAP_COUNTERS if plan.zswap_limit else "", report)
+        is_zswap = bool(plan.zswap_limit)
+        vmstat = f"{plan.proc}/vmstat" if is_zswap else ""
+        self._rejects = Rejects(ZSWAP_COUNTERS if is_zswap else "", vmstat, report)
         self._shield = Shield(plan.proc, mount if settings.protect_foreground else "", settings.ram_kib, report)
         self._rows: list[Candidate] = []
 

@@ -44,11 +44,16 @@ class ZswapStat:
 
 @value
 class ZswapCounters:
-    """Since boot, from debugfs; None where a counter does not exist or debugfs cannot be read."""
+    """Since boot, from debugfs and vmstat; None where a counter does not exist or debugfs cannot be read.
+
+    ``device_writes`` are pages that went past zswap to a swap device, whichever it is (pswpout): behind a device that
+    takes nothing, the refused ones. Before 6.7 those that lz4 refuses are counted there alone.
+    """
 
     rejected: int | None
     limit_hits: int | None
     written_back: int | None
+    device_writes: int | None
 
 
 def exists(roots: Roots) -> bool:
@@ -92,10 +97,12 @@ def stat(roots: Roots) -> ZswapStat | None:
 
 
 def counters(roots: Roots) -> ZswapCounters:
-    """The counters in debugfs."""
+    """The counters in debugfs and vmstat."""
+    vmstat = read_text_or_none(roots.proc / "vmstat") or ""
+    writes = find_number(vmstat.encode("utf-8", "surrogateescape"), b"pswpout ")
     rejected = [number for name in REJECTS if (number := _counter(roots, name)) is not None]
     return ZswapCounters(
-        sum(rejected) if rejected else None, _counter(roots, LIMIT_HIT), _counter(roots, WRITTEN_BACK)
+        sum(rejected) if rejected else None, _counter(roots, LIMIT_HIT), _counter(roots, WRITTEN_BACK), writes
     )
 
 

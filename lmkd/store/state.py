@@ -55,7 +55,7 @@ class StoreState:
 
     Of zswap alone: ``pool`` is its allocator (None: this kernel has only one), ``backing`` what stands behind it,
     ``mem_limit_kib`` the size at which the kernel refuses; since boot, where debugfs tells: ``rejected_pages`` that
-    did not go in, ``limit_hits`` of the pool's limit, ``written_back_pages``.
+    did not go in, ``limit_hits`` of the pool's limit, ``written_back_pages``; ``device_writes`` that went past zswap.
     """
 
     kind: str
@@ -79,6 +79,7 @@ class StoreState:
     rejected_pages: int | None = None
     limit_hits: int | None = None
     written_back_pages: int | None = None
+    device_writes: int | None = None
 
 
 NO_STORE = StoreState(kind="none")

@@ -149,6 +149,7 @@ def _read(roots: Roots, found: ZswapFound) -> StoreState:
         rejected_pages=counted.rejected,
         limit_hits=counted.limit_hits,
         written_back_pages=counted.written_back,
+        device_writes=counted.device_writes,
     )
 
 

@@ -53,6 +53,13 @@ def test_growth_without_end_is_held_as_with_zram(result: Result, name: str) -> N
     assert one_event(result.outcome, "store_up")["pool"] == "zsmalloc"
 
 
+@pytest.mark.runs("grow-30-incomp-zswap")
+def test_pages_that_zswap_refuses_are_an_alarm_and_no_flood_of_records(result: Result) -> None:
+    alarms = events(result.outcome, "store_rejects")
+    assert 1 <= len(alarms) <= 4, alarms
+    assert alarms[0]["pswpout"] > 100
+
+
 @pytest.mark.runs("zswap")
 def test_the_foreground_stays_smooth_meanwhile(result: Result) -> None:
     assert figure(result, "gap_worst_ms") <= TWO_FRAMES_MS, figure(result, "gaps_worst")

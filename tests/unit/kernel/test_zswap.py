@@ -78,10 +78,11 @@ def test_no_name_points_outside(roots: Roots) -> None:
 
 def test_the_counters_add_up_what_this_kernel_has(roots: Roots) -> None:
     folder = roots.sys / "kernel" / "debug" / "zswap"
-    assert zswap.counters(roots) == zswap.ZswapCounters(None, None, None)
+    assert zswap.counters(roots) == zswap.ZswapCounters(None, None, None, None)
+    put(roots.proc / "vmstat", "nr 1\npswpin 4\npswpout 9\n")
     for name, text in (("reject_alloc_fail", "3"), ("reject_compress_poor", "4"), ("pool_limit_hit", "x")):
         put(folder / name, text + "\n")
-    assert zswap.counters(roots) == zswap.ZswapCounters(7, None, None)
+    assert zswap.counters(roots) == zswap.ZswapCounters(7, None, None, 9)
 
 
 def test_a_loop_device_is_found_by_its_file(roots: Roots) -> None:

@@ -11,6 +11,7 @@ from lmkd.model import StoreSample
 from lmkd.policy.forecast import Forecast
 from lmkd.policy.headroom import Headroom, StoreRatio, headroom, store_fails_ms
 from lmkd.policy.pressure import Signs, Stall, judge
+from lmkd.policy.wake import LOOKS, STORE_FILLS_KIB_S, next_wake
 from lmkd.values import replace
 from tests.unit.policy.builders import FLOOR_KIB, SETTINGS, make_sample, make_store
 from tests.unit.policy.simulated import AppSpec, BoardSpec, run
@@ -70,3 +71,11 @@ def test_a_pool_about_to_be_full_is_a_reason_however_much_cache_there_is(fails_m
     judged = judge(SETTINGS, Signs(ROOM, Forecast(), Stall(), None, 0, fails_ms), "calm")
     assert bool(judged.reason) is kills
     assert not kills or "pool" in judged.reason
+
+
+def test_near_the_limit_the_pool_is_looked_at_as_often_as_a_core_could_fill_it() -> None:
+    near = Headroom(0, 50_000, 0, 50_000, 0, STORE_FILLS_KIB_S // 10)
+    forecast = Forecast((), 10.0, 10.0)
+    assert next_wake(SETTINGS, "low", near, forecast, False).after_ms == pytest.approx(100.0 / LOOKS)
+    for calmer in (replace(near, free_kib=FLOOR_KIB + 1), replace(near, pool_left_kib=None)):
+        assert next_wake(SETTINGS, "low", calmer, forecast, False).after_ms > 1000.0
