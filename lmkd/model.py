@@ -66,12 +66,17 @@ def class_of(priority: int) -> str:
 
 @value
 class StoreSample:
-    """The compressed store at one moment, in KiB (zram mm_stat, Documentation/admin-guide/blockdev/zram.rst)."""
+    """The compressed store at one moment, in KiB (zram's mm_stat; zswap's lines of /proc/meminfo).
+
+    ``limit_kib`` is what the store may take (0: no limit). ``full_kib``: the size, above that, from which on the
+    kernel reclaims in vain however much cache there is (zswap's pool limit); 0: there is no such size.
+    """
 
     orig_kib: int
     compressed_kib: int
     used_kib: int
     limit_kib: int
+    full_kib: int = 0
 
 
 @value

@@ -44,6 +44,7 @@ class TmpfsRule:
 class Plan:
     """Settings, rules, paths and what the kernel offers. ``notes`` are records made before the guard existed.
 
+    ``zram_stat`` is the mm_stat of a zram store, ``zswap_limit`` zswap's max_pool_percent where that is the store.
     ``config_paths`` are the files that were asked for (none: the usual places, looked at anew by a reload),
     ``sources`` those that were read, ``given`` (key, file:line:column) of the numbers that they override.
     """
@@ -77,6 +78,7 @@ class Plan:
     psi_step_us: int = 1000
     trial: bool = False
     tmpfs: tuple[TmpfsRule, ...] = ()
+    zswap_limit: str = ""
 
 
 def dump_plan(plan: Plan) -> bytes:

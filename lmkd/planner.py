@@ -68,7 +68,7 @@ def _log_plan(plan: Plan) -> None:
     from lmkd.log import planner_log
 
     log = planner_log(sys.stderr, as_json=True)
-    store = plan.store_kind if plan.zram_stat or plan.dry_run else "none"
+    store = plan.store_kind if plan.zram_stat or plan.zswap_limit or plan.dry_run else "none"
     log.info("planned", rules=len(plan.rules), files=list(plan.sources), store=store, dry_run=plan.dry_run)
 
 
@@ -104,16 +104,15 @@ def _plan_for_reload(config_paths: Sequence[Path], dry_run: bool, plan_to: int, 
 
 
 def _store(roots: Roots, config: Config, dry_run: bool, reload: bool, notes: Notes) -> StoreState:
-    from lmkd.store.dry_run import DryRunEffects
+    from lmkd.store import stores
     from lmkd.store.state import NO_STORE
     from lmkd.store.wanted import wanted_here
-    from lmkd.store.zram_store import bring_up, status
 
     try:
         if reload:
-            return status(roots)
+            return stores.status(roots)
         spec = wanted_here(roots, config, notes.add)
-        return bring_up(roots, spec, notes.add, DryRunEffects(roots) if dry_run else None)
+        return stores.bring_up(roots, spec, notes.add, stores.dry_run(roots) if dry_run else None)
     except (StoreError, KernelInterfaceError) as error:
         notes.add("degraded", {"feature": "store", "cost": f"no compressed store, the killer alone: {error}"})
         return NO_STORE
@@ -125,9 +124,6 @@ def _compile(
     from lmkd.policy.derive import settings_of
 
     numbers = policy_numbers(roots, config)
-    zram_stat = ""
-    if store.device and store.kind == "zram":
-        zram_stat = str(roots.sys / "block" / os.path.basename(store.device) / "mm_stat")
     return Plan(
         settings=settings_of(numbers),
         rules=tuple(_rules(config)),
@@ -137,7 +133,8 @@ def _compile(
         page_kib=_page_kib(),
         cpus=max(1, os.sysconf("SC_NPROCESSORS_CONF")),  # with those that are offline: numbers need not be dense
         proc=str(roots.proc),
-        zram_stat=zram_stat,
+        zram_stat=_zram_stat(roots, store),
+        zswap_limit=_zswap_limit(roots, store),
         store_kind=store.kind,
         store_on_exit=config.store.on_exit,
         socket=config.control.socket,
@@ -158,6 +155,19 @@ def _compile(
         psi_step_us=numbers["psi_step_us"],
         tmpfs=tmpfs_rules(config, numbers["ram_kib"]),
     )
+
+
+def _zram_stat(roots: Roots, store: StoreState) -> str:
+    if not store.device or store.kind != "zram":
+        return ""
+    return str(roots.sys / "block" / os.path.basename(store.device) / "mm_stat")
+
+
+def _zswap_limit(roots: Roots, store: StoreState) -> str:
+    """Where the guard reads the limit of a zswap store: there somebody may change it at any time."""
+    from lmkd.kernel.zswap import MAX_POOL_PERCENT, path_of
+
+    return (path_of(roots, MAX_POOL_PERCENT) or "") if store.kind == "zswap" else ""
 
 
 def _rules(config: Config) -> list[Rule]:

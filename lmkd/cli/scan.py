@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -172,11 +173,15 @@ def parse_cgroup(text: str) -> str | None:
 
 
 def stored_share(roots: Roots) -> float | None:
-    """What a page in the zram devices occupies as a share of its size; None when nothing is stored."""
+    """What a page in the zram devices and zswap occupies as a share of its size; None when nothing is stored."""
     from lmkd.errors import KernelInterfaceError
-    from lmkd.kernel import zram
+    from lmkd.kernel import zram, zswap
 
     orig_bytes = used_bytes = 0
+    with contextlib.suppress(KernelInterfaceError):
+        held = zswap.stat(roots)
+        if held is not None and held.stored_kib:
+            orig_bytes, used_bytes = held.stored_kib * 1024, held.pool_kib * 1024
     for number in zram.devices(roots):
         try:
             stat = zram.mm_stat(roots, number)

@@ -26,6 +26,15 @@ _LINES = (
     ("swap priority", "swap_priority"),
     ("ratio", "ratio"),
 )
+_ZSWAP_LINES = (
+    ("pool", "pool"),
+    ("behind it", "backing"),
+    ("rejected pages", "rejected_pages"),
+    ("limit hits", "limit_hits"),
+    ("written back", "written_back_pages"),
+    ("device writes", "device_writes"),
+)
+_NOT_OF_ZSWAP = ("compressed_kib", "used_max_kib")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -64,22 +73,21 @@ def run(args: argparse.Namespace) -> int:
 
 def _status(args: argparse.Namespace, roots: Roots) -> int:
     from lmkd.cli.store_trial import last_trial, lines
-    from lmkd.store.zram_store import status
+    from lmkd.store import stores
 
     tried = last_trial(roots, _say)
-    print(render(status(roots), args.json, {"trial": tried}))
+    print(render(stores.status(roots), args.json, {"trial": tried}))
     if not args.json:
         print("\n".join(["", "last trial:", *lines(tried)] if tried else ["no trial yet: see lmkd store trial"]))
     return EXIT_OK
 
 
 def _up(args: argparse.Namespace, roots: Roots) -> int:
-    from lmkd.store.dry_run import DryRunEffects
-    from lmkd.store.zram_store import bring_up
+    from lmkd.store import stores
 
     spec = _wanted(args.config, roots)
-    dry_run = DryRunEffects(roots) if args.dry_run else None
-    state = bring_up(roots, spec, _say if dry_run is None else _say_would, dry_run)
+    dry_run = stores.dry_run(roots) if args.dry_run else None
+    state = stores.bring_up(roots, spec, _say if dry_run is None else _say_would, dry_run)
     if dry_run is not None:
         _say_actions(dry_run.actions)
     print(render(state, args.json))
@@ -87,14 +95,13 @@ def _up(args: argparse.Namespace, roots: Roots) -> int:
 
 
 def _down(args: argparse.Namespace, roots: Roots) -> int:
-    from lmkd.store.dry_run import DryRunEffects
-    from lmkd.store.zram_store import status, take_down
+    from lmkd.store import stores
 
-    dry_run = DryRunEffects(roots) if args.dry_run else None
-    take_down(roots, _say if dry_run is None else _say_would, effects=dry_run)
+    dry_run = stores.dry_run(roots) if args.dry_run else None
+    stores.take_down(roots, _say if dry_run is None else _say_would, effects=dry_run)
     if dry_run is not None:
         _say_actions(dry_run.actions)
-    print(render(status(roots), args.json))
+    print(render(stores.status(roots), args.json))
     return EXIT_OK
 
 
@@ -131,9 +138,12 @@ def render(state: StoreState, as_json: bool, more: dict[str, object] | None = No
     if state.kind == "none":
         return "no store is up"
     origin = "set up by somebody else, used as it is" if state.foreign else "lmkd's own"
+    rows: tuple[tuple[str, str], ...] = _LINES
+    if state.kind == "zswap":
+        rows = tuple(row for row in _LINES if row[1] not in _NOT_OF_ZSWAP) + _ZSWAP_LINES
     width = max(len(label) for label, _key in _LINES)
     lines = [f"{'store':{width}}  {state.kind}, {origin}{', adopted' if state.adopted else ''}"]
-    lines.extend(f"{label:{width}}  {_text(key, fields[key])}" for label, key in _LINES)
+    lines.extend(f"{label:{width}}  {_text(key, fields[key])}" for label, key in rows)
     return "\n".join(lines)
 
 

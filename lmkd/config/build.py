@@ -173,6 +173,7 @@ def _store(values: dict[str, Setting]) -> StoreConfig:
         swap_priority=_number(values["store.swap_priority"]),
         on_exit=_word(values["store.on_exit"]),
         trial=bool(values["store.trial"]),
+        pool=_word(values["store.pool"]) or "auto",
     )
 
 

@@ -37,7 +37,8 @@ class Amount:
 @value
 class StoreConfig:
     """The compressed swap store: ``size`` is what may be swapped out (None: as much as ``mem_limit`` holds),
-    ``mem_limit`` the RAM it may take. ``trial``: whether the algorithms may be tried once, when it is calm."""
+    ``mem_limit`` the RAM it may take. ``trial``: whether the algorithms may be tried once, when it is calm.
+    ``pool`` is the allocator of a zswap store, or ``auto``."""
 
     kind: str
     algorithm: str
@@ -46,6 +47,7 @@ class StoreConfig:
     swap_priority: int
     on_exit: str
     trial: bool = True
+    pool: str = "auto"
 
 
 @value

@@ -179,8 +179,6 @@ def _amount(field: Field, text: str) -> Amount:
 def _word(field: Field, text: str) -> str:
     if text in field.allowed:
         return text
-    if field.path() == "store.kind" and text == "zswap":
-        raise ValueError("zswap is not supported yet, it comes in a later version: write zram or none")
     meant = nearest(text, field.allowed)
     guess = f"did you mean {meant}? " if meant else ""
     raise ValueError(f"{shown(text)} is not known: {guess}write {' or '.join(field.allowed)}")

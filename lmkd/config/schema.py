@@ -62,13 +62,16 @@ _TOP_FIELDS = (
 )
 
 _STORE_FIELDS = (
-    Field("store", "kind", "word", "zram", "What holds the compressed pages; none: run without a store.",
-          allowed=("zram", "none")),
+    Field("store", "kind", "word", "zram",
+          "What holds the compressed pages: zram, zswap in front of a device that takes nothing, or none.",
+          allowed=("zram", "zswap", "none")),
     Field("store", "algorithm", "name", AUTO,
           "The compression algorithm, as in /sys/block/zramN/comp_algorithm; auto: by a trial on this board, before "
           "there was one the fastest that the kernel has."),
     Field("store", "trial", "bool", "true",
           "Whether lmkd may try the kernel's algorithms once, when the board is calm, on samples of memory."),
+    Field("store", "pool", "word", AUTO, "The allocator of a zswap store; auto: zsmalloc, which packs best.",
+          allowed=(AUTO, "zsmalloc", "zbud", "z3fold")),
     Field("store", "size", "amount", AUTO,
           "How much memory may be swapped out, before compression; auto: so much that mem_limit is what bounds it.",
           low=1, high=400, low_kib=1024),

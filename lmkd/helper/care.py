@@ -6,6 +6,7 @@ import time
 
 from lmkd.helper.compactor import Compactor
 from lmkd.helper.pager import Pager
+from lmkd.helper.rejects import Rejects
 from lmkd.helper.shield import Shield
 from lmkd.kernel.freezer import find_mount
 from lmkd.model import FLAG_DECLARED_FOREGROUND
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from lmkd.kernel.syscalls import Libc
     from lmkd.model import Candidate
     from lmkd.plan import Plan
+
+
+ZSWAP_COUNTERS = "/sys/kernel/debug/zswap"
 
 
 class Care:
@@ -33,6 +37,9 @@ class Care:
         piece_kib = settings.trim_piece_kib
         self._pager = Pager(plan.proc, plan.page_kib * 1024, libc, report, mount=mount, trim_piece_kib=piece_kib)
         self._compactor = Compactor(plan.zram_stat, report)
+        is_zswap = bool(plan.zswap_limit)
+        vmstat = f"{plan.proc}/vmstat" if is_zswap else ""
+        self._rejects = Rejects(ZSWAP_COUNTERS if is_zswap else "", vmstat, report)
         self._shield = Shield(plan.proc, mount if settings.protect_foreground else "", settings.ram_kib, report)
         self._rows: list[Candidate] = []
         self._trial: TrialRun | None = None
@@ -61,6 +68,7 @@ class Care:
     def renew(self, rows: list[Candidate], grower: int) -> None:
         """All were just looked at: ``rows`` are they, ``grower`` is who grew (0: nobody)."""
         self._rows = rows
+        self._rejects.look(time.monotonic_ns() / 1e6)
         if not self._active:
             return
         if self._trial is not None:

@@ -32,10 +32,9 @@ from lmkd.helper.rehearse import settle_in
 from lmkd.helper.sample import sample_ratio
 from lmkd.helper.scout import Scout
 from lmkd.helper.tmpfs import Tmpfs
-from lmkd.kernel.pinned import PinnedFile
 from lmkd.kernel.proc_events import open_proc_events
+from lmkd.kernel.store_stat import StoreFiles
 from lmkd.kernel.syscalls import Libc
-from lmkd.kernel.zram_stat import parse_mm_stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class Helper:
         self._exchange = exchange
         self._libc = Libc()
         self._scout = Scout(plan, (guard_pid, os.getpid()), exchange.post)
-        self._zram = PinnedFile(plan.zram_stat) if plan.zram_stat else None
+        self._store = StoreFiles(plan.proc, plan.zram_stat, plan.zswap_limit)
         self._position = exchange.log_position
         self._log_from = LEVELS.index(plan.log_level)
         self._poll = select.poll()
@@ -229,8 +228,7 @@ class Helper:
 
     def _store_share(self) -> float:
         """What a swapped page occupies: used over stored, by the store's own count."""
-        data = self._zram.read() if self._zram is not None else None
-        store = parse_mm_stat(data) if data else None
+        store = self._store.sample()
         if store is None or store.orig_kib < 1024:
             return STORE_SHARE_DEFAULT
         return min(1.0, store.used_kib / store.orig_kib)

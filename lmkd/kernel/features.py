@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from lmkd.errors import KernelInterfaceError
-from lmkd.kernel import capabilities, modules, sysctl, zram
+from lmkd.kernel import capabilities, device_mapper, modules, sysctl, zram
 from lmkd.kernel.cgroup_mount import find_cgroup2, has_file
 from lmkd.kernel.files import read_text, read_text_or_none
 from lmkd.kernel.probe_calls import ProbeCalls
@@ -38,6 +38,7 @@ _COSTS = (
     ("swap", "no compressed store: applications are ended where compression would have done"),
     ("zram", "no compressed store: applications are ended where compression would have done"),
     ("zswap", "no store of the kind zswap"),
+    ("device_mapper", "behind a store of the kind zswap stands a zram that takes nothing"),
     ("lru_gen", "the kernel's older reclaim finds idle pages less well"),
     ("smaps_rollup", "the memory of a process is estimated from its status"),
     ("mlockall", "the guard's memory is not locked: a rescue may wait for the guard's own pages"),
@@ -69,6 +70,7 @@ class Features:
     swap: bool
     zram: bool
     zswap: bool
+    device_mapper: bool
     lru_gen: bool
     smaps_rollup: bool
     mlockall: bool
@@ -173,21 +175,29 @@ def _groups(cgroup2: str | None) -> dict[str, tuple[bool, str]]:
 
 def _memory(roots: Roots) -> dict[str, tuple[bool, str]]:
     is_there = zram.control_exists(roots) or bool(zram.devices(roots))
-    found = "ready" if is_there else _loadable(roots)
+    found = "ready" if is_there else _loadable(roots, "zram")
+    mapper = "ready" if device_mapper.control_exists(roots) else _loadable(roots, device_mapper.MODULE)
+    unknown = "neither loaded, nor built in, nor in the list of modules"
     lru_gen = _text(roots, "kernel/mm/lru_gen/enabled")
     zswap = _text(roots, "module/zswap/parameters/enabled")
     return {
         "swap": _exists(roots.proc / "swaps"),
-        "zram": (found is not None, found or "neither loaded, nor built in, nor in the list of modules"),
-        "zswap": (zswap is not None, "not in this kernel" if zswap is None else f"enabled: {zswap}"),
+        "zram": (found is not None, found or unknown),
+        "zswap": (zswap is not None, "not in this kernel" if zswap is None else _zswap(roots, zswap)),
+        "device_mapper": (mapper is not None, mapper or unknown),
         "lru_gen": (_is_on(lru_gen), "not in this kernel" if lru_gen is None else f"enabled: {lru_gen}"),
         "smaps_rollup": _exists(roots.proc / "self" / "smaps_rollup"),
     }
 
 
-def _loadable(roots: Roots) -> str | None:
+def _zswap(roots: Roots, enabled: str) -> str:
+    named = ((name, _text(roots, f"module/zswap/parameters/{name}")) for name in ("compressor", "zpool"))
+    return ", ".join((f"enabled: {enabled}", *(f"{name}: {text}" for name, text in named if text is not None)))
+
+
+def _loadable(roots: Roots, module: str) -> str | None:
     try:
-        return modules.available(roots, "zram")
+        return modules.available(roots, module)
     except KernelInterfaceError:
         return None
 

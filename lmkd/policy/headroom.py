@@ -19,7 +19,8 @@ SWAPPABLE_PCT = 75
 class Headroom:
     """All in KiB. ``free`` is above the low watermark and may be negative; ``total`` is the sum of the three.
 
-    ``store_left_kib`` is the RAM that the store may still take (not part of the sum).
+    ``store_left_kib`` is the RAM that the store may still take (not part of the sum), ``pool_left_kib`` what it could
+    take until the kernel refuses and reclaims in vain; None where there is no such limit.
     """
 
     free_kib: int
@@ -27,6 +28,7 @@ class Headroom:
     store_kib: int
     total_kib: int
     store_left_kib: int = 0
+    pool_left_kib: int | None = None
 
 
 @value
@@ -67,7 +69,10 @@ def headroom(
         if moved > 0 and at > 1:
             stored += moved
             store += int(moved * (1 - 1 / at))
-    return Headroom(free, cache, store, free + cache + store, min(left, sample.swap_free_kib))
+    pool_left = None
+    if sample.store is not None and sample.store.full_kib > 0:
+        pool_left = sample.store.full_kib - sample.store.used_kib
+    return Headroom(free, cache, store, free + cache + store, min(left, sample.swap_free_kib), pool_left)
 
 
 def store_taken(stored_kib: int, gained_kib: int) -> int:
@@ -104,9 +109,27 @@ def forget_filling(previous: StoreRatio, sample: Sample) -> StoreRatio:
     return StoreRatio(previous.ratio, sample.store.orig_kib, sample.store.used_kib, sample.t_ms)
 
 
+def store_fails_ms(measured: StoreRatio, room: Headroom) -> float | None:
+    """Milliseconds until the kernel refuses pages and reclaims in vain, as the store fills now.
+
+    0 when it is there already and the kernel reclaims; None where there is no such limit, or it is not coming nearer.
+    """
+    left = room.pool_left_kib
+    if left is None:
+        return None
+    if left <= 0:
+        return 0.0 if room.free_kib <= 0 else None
+    return left / measured.fills_kib_s * 1000 if measured.fills_kib_s > 0 else None
+
+
 def store_lasts_ms(measured: StoreRatio, sample: Sample) -> float | None:
     """Milliseconds until the store is at its limit as it fills now; None without a limit or without filling."""
     store = sample.store
     if store is None or store.limit_kib <= 0 or measured.fills_kib_s <= 0:
         return None
     return max(0, store.limit_kib - store.used_kib) / measured.fills_kib_s * 1000
+
+
+def store_ends_ms(measured: StoreRatio, room: Headroom, sample: Sample) -> tuple[float | None, float | None]:
+    """``store_lasts_ms`` and ``store_fails_ms``."""
+    return store_lasts_ms(measured, sample), store_fails_ms(measured, room)

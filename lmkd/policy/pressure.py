@@ -29,7 +29,10 @@ class Stall:
 
 @value
 class Signs:
-    """All that pressure is judged by. ``store_lasts_ms``: until the store is at its limit; None: it is not filling."""
+    """All that pressure is judged by. ``store_lasts_ms``: until the store is at its limit; None: it is not filling.
+
+    ``store_fails_ms``: until the kernel takes no more and reclaims in vain, whatever cache there is.
+    """
 
     room: Headroom
     forecast: Forecast
@@ -37,6 +40,7 @@ class Signs:
     store_lasts_ms: float | None
     own_pct: int = 0
     """How much of the memory that can still be stored is that of the process that grows."""
+    store_fails_ms: float | None = None
 
 
 @value
@@ -88,6 +92,8 @@ def _reason(settings: Settings, signs: Signs, left_kib: int, lasts_ms: float) ->
     if store_only and signs.store_lasts_ms is not None and signs.store_lasts_ms <= 2 * settings.kill_horizon_ms:
         # Past its limit every write fails, and the kernel reclaims in vain: a dying process spins in that as well.
         return "the store is full before a kill could help"
+    if signs.store_fails_ms is not None and signs.store_fails_ms <= 2 * settings.kill_horizon_ms:
+        return "the store's pool is full before a kill could help"
     budget_pct = settings.stall_budget_ms * 100 / settings.stall_window_ms
     # With all that is idle in the store already, reclaim turns over what runs together with what grows.
     scarce = left_kib < settings.stall_free_kib or signs.own_pct >= OWN_PCT

@@ -9,7 +9,7 @@ from lmkd.policy import freeze, renice, tmpfs, trim
 from lmkd.policy.flight import Flight
 from lmkd.policy.forecast import Forecast
 from lmkd.policy.growth import Ballast, ShmemWatch, Watch, watch, watch_shmem, weigh
-from lmkd.policy.headroom import Headroom, StoreRatio, forget_filling, headroom, measure_ratio, store_lasts_ms
+from lmkd.policy.headroom import Headroom, StoreRatio, forget_filling, headroom, measure_ratio, store_ends_ms
 from lmkd.policy.learned import Learned, learn, with_learned
 from lmkd.policy.pressure import Pressure, Signs, Stall, judge, measure_stall
 from lmkd.policy.tmpfs import Tmpfs
@@ -164,7 +164,8 @@ def _signs(state: State, sample: Sample) -> Signs:
     grower = state.watch.grower
     own_kib = min(sample.anon_kib, state.ballast.resident_kib) if grower and grower.pid == state.ballast.pid else 0
     own_pct = own_kib * 100 // max(1, sample.anon_kib)
-    return Signs(state.room, state.forecast, state.stall, store_lasts_ms(state.ratio, sample), own_pct)
+    lasts_ms, fails_ms = store_ends_ms(state.ratio, state.room, sample)
+    return Signs(state.room, state.forecast, state.stall, lasts_ms, own_pct, fails_ms)
 
 
 def _account(state: State, sample: Sample, settings: Settings) -> tuple[State, tuple[Action, ...]]:

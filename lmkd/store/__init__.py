@@ -1,1 +1,1 @@
-"""The compressed swap store behind one small interface: ``zram_store`` has bring_up, take_down, status."""
+"""The compressed swap store behind one small interface: ``stores`` has bring_up, take_down, status of either kind."""

@@ -130,7 +130,7 @@ class KernelEffects(Effects):
 
     def hot_remove(self, number: int) -> None:
         """As the port says."""
-        _while_busy(lambda: zram.hot_remove(self._roots, number))
+        while_busy(lambda: zram.hot_remove(self._roots, number))
 
     def ensure_node(self, number: int) -> None:
         """As the port says."""
@@ -142,7 +142,7 @@ class KernelEffects(Effects):
 
     def reset(self, number: int) -> None:
         """As the port says; the kernel itself refuses one that is in use."""
-        _while_busy(lambda: write_text(zram.attribute(self._roots, number, "reset"), "1"))
+        while_busy(lambda: write_text(zram.attribute(self._roots, number, "reset"), "1"))
 
     def write_header(self, number: int, header: bytes) -> None:
         """As the port says."""
@@ -176,7 +176,8 @@ class KernelEffects(Effects):
         return read()
 
 
-def _while_busy(action: Callable[[], None]) -> None:
+def while_busy(action: Callable[[], None]) -> None:
+    """Try again for a second while the kernel says EBUSY."""
     # udev opens a device for a moment after each change of it, and the kernel answers EBUSY to a reset
     # meanwhile.
     deadline_s = time.monotonic() + _BUSY_S

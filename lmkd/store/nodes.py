@@ -1,4 +1,4 @@
-"""Owns the device node of a zram device: waits for udev (bounded), else polls, else makes it itself."""
+"""Owns the node of a block device: waits for udev (bounded), else polls, else makes it itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import time
 
 from lmkd.errors import StoreError
 from lmkd.kernel.files import errno_text, parse_int, read_text
-from lmkd.kernel.zram import attribute, node
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,21 +61,28 @@ def device_number_of(text: str, where: str) -> int:
 def ensure_node(
     roots: Roots, number: int, calls: NodeCalls | None = None, timeout_s: float = _TIMEOUT_S
 ) -> str:
-    """Return once the node of the device is there and right: ``present``, ``awaited`` or ``made``.
+    """As ``ensure_block_node``, for a zram device by its number."""
+    return ensure_block_node(roots, f"zram{number}", calls, timeout_s)
+
+
+def ensure_block_node(
+    roots: Roots, name: str, calls: NodeCalls | None = None, timeout_s: float = _TIMEOUT_S
+) -> str:
+    """Return once the node of block device ``name`` is there and right: ``present``, ``awaited`` or ``made``.
 
     Waits at most ``timeout_s`` where udev runs, 0.1 s where it does not, then makes the node. Raises
     StoreError when something else is at that path or the node cannot be made, KernelInterfaceError when sysfs
     does not know the device.
     """
     calls = calls or NodeCalls()
-    path = node(roots, number)
-    dev_file = attribute(roots, number, "dev")
+    path = roots.dev / name
+    dev_file = roots.sys / "block" / name / "dev"
     device = device_number_of(read_text(dev_file), str(dev_file))
 
     def is_there() -> bool:
         found = calls.device_of(path)
         if found not in (None, device):
-            raise StoreError(f"{path}: something is there that is not the block device zram{number}")
+            raise StoreError(f"{path}: something is there that is not the block device {name}")
         return found is not None
 
     if is_there():

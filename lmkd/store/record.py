@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAKING = "making"
 UP = "up"
 TAKING_DOWN = "taking-down"
-_PHASES = (MAKING, UP, TAKING_DOWN)
+PHASES = (MAKING, UP, TAKING_DOWN)
 
 
 @value
@@ -67,7 +67,7 @@ def parse_record(text: str) -> StoreRecord | None:
     found = parse_object(text) or {}
     boot, device, phase = found.get("boot_id"), found.get("device"), found.get("phase")
     if not (
-        isinstance(boot, str) and isinstance(device, str) and phase in _PHASES and isinstance(phase, str)
+        isinstance(boot, str) and isinstance(device, str) and phase in PHASES and isinstance(phase, str)
     ):
         return None
     if device_number(device) is None or "/" in device:

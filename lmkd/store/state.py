@@ -31,7 +31,10 @@ DEFAULT_SYSCTLS: Sysctls = (
 
 @value
 class StoreSpec:
-    """What the store should be. ``size_kib`` is uncompressed; ``mem_limit_kib`` physical, None: no limit."""
+    """What the store should be. ``size_kib`` is uncompressed; ``mem_limit_kib`` physical, None: no limit.
+
+    ``pool`` is the allocator of a zswap store: its name, or ``auto``.
+    """
 
     kind: str
     algorithm: str
@@ -41,6 +44,7 @@ class StoreSpec:
     sysctls: Sysctls = DEFAULT_SYSCTLS
     preferred: str | None = None
     """What ``auto`` means on this board, by a trial; None: not tried."""
+    pool: str = AUTO
 
 
 @value
@@ -51,6 +55,10 @@ class StoreState:
     compressed bytes; ``used_kib`` the RAM that the store occupies with its overhead; ``swap_used_kib`` the
     swap slots taken. ``ratio`` is orig to used, None while nothing is swapped. ``adopted``: it was up already
     when lmkd started. ``foreign``: somebody else set it up; lmkd uses it and does not change it.
+
+    Of zswap alone: ``pool`` is its allocator (None: this kernel has only one), ``backing`` what stands behind it,
+    ``mem_limit_kib`` the size at which the kernel refuses; since boot, where debugfs tells: ``rejected_pages`` that
+    did not go in, ``limit_hits`` of the pool's limit, ``written_back_pages``; ``device_writes`` that went past zswap.
     """
 
     kind: str
@@ -69,6 +77,12 @@ class StoreState:
     adopted: bool = False
     foreign: bool = False
     ratio: float | None = None
+    pool: str | None = None
+    backing: str | None = None
+    rejected_pages: int | None = None
+    limit_hits: int | None = None
+    written_back_pages: int | None = None
+    device_writes: int | None = None
 
 
 NO_STORE = StoreState(kind="none")
@@ -85,4 +99,5 @@ def spec_from_config(config: Config, ram_kib: int) -> StoreSpec:
         mem_limit_kib=limit_kib,
         swap_priority=config.store.swap_priority,
         sysctls=tuple(wanted.items()),
+        pool=config.store.pool,
     )

@@ -61,6 +61,18 @@ DEAF = (
     "--grow name=camera,rate=4M,limit=150M,compress=1,adj=0,delay=1",
 )
 
+# A pool that the growing application fills within seconds: what stops it is the limit, and lmkd before that.
+ZSWAP = "store: {kind: zswap, mem_limit: 14%, on_exit: keep}\n"
+NO_DEVICE_MAPPER = (
+    "mount -t tmpfs -o size=64k none /etc/modprobe.d",
+    "echo 'install dm_mod /bin/false' > /etc/modprobe.d/none.conf",
+)
+CHECKED = (
+    HEARTBEAT,
+    "--background n=6,size=12M,adj=900,compress=3,check_ms=4500",
+    "--grow rate=30M,limit=0,compress=2,adj=200,delay=3",
+)
+
 SHORT_S = 25
 
 
@@ -70,6 +82,16 @@ def _short(name: str, *load: str) -> Scenario:
     assert whole is not None, name
     about = f"{whole.about}, {SHORT_S} s"
     return replace(whole, name=f"{name}-{SHORT_S}", about=about, load=load or whole.load, seconds=SHORT_S, bounds=())
+
+
+def _zswap(name: str, behind: str, extra: tuple[str, ...] = ()) -> Scenario:
+    return Scenario(
+        name, f"zswap in front of {behind}: every byte is read back, past the limit, a crash and a teardown",
+        load=CHECKED, seconds=18, config=ZSWAP, extra=(*extra, ". /lmkd/guest/zswap.sh", "zswap_is before"),
+        after=("zswap_life",),
+        after_s=50,
+        kinds=("zswap", "lmkd_event"),
+    )  # fmt: skip
 
 
 TRIALS: tuple[Scenario, ...] = (
@@ -94,6 +116,12 @@ TRIALS: tuple[Scenario, ...] = (
         after_s=30,
         kinds=("care", "lmkd_event"),
     ),
+    *(
+        replace(_short(name), name=f"{name}-zswap", config="store: {kind: zswap}\n")
+        for name in ("grow-30-comp", "grow-30-incomp")
+    ),
+    _zswap("zswap", "device-mapper's error target"),
+    _zswap("zswap-closed", "a zram that takes nothing", NO_DEVICE_MAPPER),
     Scenario(
         "trial", "the compression algorithms tried by hand; a trial that is told to end and one that is killed",
         seconds=10,

@@ -32,14 +32,18 @@ uint64_t app_await_start(const struct run *run, const struct app *app)
 
 _Noreturn void app_idle(const struct app *app, struct memory *memory)
 {
-    uint64_t period = (uint64_t)(app->spec->touch_ms * (double)MS);
+    bool checks = app->spec->check_ms > 0;
+    uint64_t period = (uint64_t)((checks ? app->spec->check_ms : app->spec->touch_ms) * (double)MS);
     if (period == 0)
         for (;;)
             pause();
     uint64_t next = now_ns() + app->seed % period;
     for (;;) {
         sleep_until(next);
-        memory_touch(memory, 0, memory->pages);
+        if (checks)
+            memory_check(memory, app->slot);
+        else
+            memory_touch(memory, 0, memory->pages);
         next = now_ns() + period;
     }
 }

@@ -32,7 +32,7 @@ struct spec {
     char name[NAME_SIZE];
     char path[PATH_SIZE];
     double n, size, file, rate, limit, compress;
-    double period_ms, touch_ms, pause_ms, work_us, trace_stop_ms;
+    double period_ms, touch_ms, check_ms, pause_ms, work_us, trace_stop_ms;
     double touch, file_touch; /* beats in which the whole set is covered once */
     double churn;             /* bytes taken anew and given back in each beat */
     double delay, at;         /* seconds since the start */
@@ -62,6 +62,7 @@ struct slot {
     _Atomic uint32_t ready;
     _Atomic uint32_t pages; /* own anonymous memory touched so far */
     _Atomic uint32_t moved; /* pages written to the tmpfs or read into the cache */
+    _Atomic uint32_t checked, corrupt; /* pages that were read back, and of those the ones with other contents */
     _Atomic uint32_t error; /* first errno */
     _Atomic uint32_t beats; /* entries of ends[] in use */
 };
@@ -141,6 +142,7 @@ void page_write(unsigned char *page, size_t random_bytes, uint32_t seed, uint32_
 bool memory_reserve(struct memory *memory, double bytes, double compress, uint32_t seed);
 bool memory_grow(struct memory *memory, struct slot *slot);
 void memory_touch(struct memory *memory, size_t first, size_t count);
+void memory_check(const struct memory *memory, struct slot *slot);
 
 /* identity.c */
 void identity_area(int argc, char **argv);

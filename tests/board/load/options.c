@@ -36,6 +36,7 @@ static const struct key keys[] = {
     {"file_touch", offsetof(struct spec, file_touch), BEATERS, 1},
     {"churn", offsetof(struct spec, churn), BEATERS, 0},
     {"touch_ms", offsetof(struct spec, touch_ms), HOGS | IDLERS, 0},
+    {"check_ms", offsetof(struct spec, check_ms), HOGS | IDLERS, 0},
     {"pause_ms", offsetof(struct spec, pause_ms), BIT(RESPAWN), 0},
     {"delay", offsetof(struct spec, delay), FLOWS, 0},
     {"at", offsetof(struct spec, at), BIT(SWITCH), 0},

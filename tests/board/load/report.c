@@ -235,6 +235,18 @@ static void put_flows(const struct run *run)
     put_int("respawn_deaths", respawn.any, respawn.deaths);
 }
 
+/* What was read back with check_ms, by all that ever lived. */
+static void put_checked(const struct run *run)
+{
+    int64_t checked = 0, corrupt = 0;
+    for (size_t i = 0; i < run->count; i++) {
+        checked += atomic_load(&run->apps[i].slot->checked);
+        corrupt += atomic_load(&run->apps[i].slot->corrupt);
+    }
+    put_int("checked_pages", checked > 0, checked);
+    put_int("corrupt_pages", checked > 0, corrupt);
+}
+
 static void put_deaths(const struct run *run)
 {
     open_list("deaths");
@@ -284,6 +296,7 @@ void report_print(const struct run *run, const struct counters *before,
     put_switch(run, alive);
     put_kept(run, BACKGROUND, "background_total", "background_kept", alive);
     put_kept(run, SMALL, "small_total", "small_kept", alive);
+    put_checked(run);
     put_flows(run);
     put_counters(before, after);
     put_deaths(run);

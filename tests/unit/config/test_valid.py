@@ -88,7 +88,7 @@ def test_no_file_is_the_built_in_defaults(tmp_path: Path) -> None:
 def test_every_value_can_be_given() -> None:
     config = parse_text("""
 stall_budget: 1s
-store: {kind: none, algorithm: 842, size: 64M, mem_limit: 1.5G, swap_priority: 0, on_exit: down}
+store: {kind: none, algorithm: 842, size: 64M, mem_limit: 1.5G, swap_priority: 0, on_exit: down, pool: zbud}
 sysctls: {vm.swappiness: 0, vm.page-cluster: 3}
 mirror_oom_score_adj: no
 grace: {cached: 1min}
@@ -103,6 +103,8 @@ log: {level: debug}
         65536,
         1572864,
     )
+    assert config.store.pool == "zbud"
+    assert load([]).store.pool == "auto"
     assert config.sysctls == (("vm.swappiness", 0), ("vm.page-cluster", 3))
     assert not config.mirror_oom_score_adj
     assert config.policy.headroom_floor == Amount(None, 4096)

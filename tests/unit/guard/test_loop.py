@@ -133,6 +133,15 @@ def test_a_sample_says_what_the_kernel_says(benches: Any) -> None:
     assert (sample.store, sample.grower_pid, sample.gone) == (None, None, ())
 
 
+def test_a_zswap_store_is_read_from_meminfo_and_its_limit_from_the_kernel(benches: Any, tmp_path: Path) -> None:
+    (tmp_path / "percent").write_text("50\n")
+    bench = benches(zswap_limit=str(tmp_path / "percent"), store_kind="zswap")
+    with (bench.proc.root / "meminfo").open("ab") as stream:
+        stream.write(b"Zswap: 1000 kB\nZswapped: 3000 kB\n")
+    store = Observer(bench.plan, None).sample("timer", calm=True).store
+    assert store is not None and (store.orig_kib, store.used_kib, store.full_kib) == (3000, 1000, 236092 // 2)
+
+
 def test_what_the_kernel_does_not_tell_is_none_and_never_zero(benches: Any) -> None:
     bench = benches(zram_stat="/nonexistent/mm_stat")
     (bench.proc.root / "pressure" / "memory").write_bytes(b"some avg10=0 total=1\n")

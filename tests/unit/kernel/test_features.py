@@ -76,6 +76,7 @@ FULL = {
     "sys/kernel/mm/lru_gen/min_ttl_ms": "0\n",
     "sys/module/zswap/parameters/enabled": "N\n",
     "sys/class/zram-control/hot_remove": "",
+    "sys/class/misc/device-mapper/dev": "10:236\n",
 }
 
 
@@ -129,6 +130,7 @@ def test_every_feature_has_a_row_with_what_is_degraded_without_it(tmp_path: Path
         ("sys/kernel/mm/lru_gen/enabled", "y\n", set()),
         ("sys/module/zswap/parameters/enabled", None, {"zswap"}),
         ("sys/class/zram-control/hot_remove", None, {"zram"}),
+        ("sys/class/misc/device-mapper/dev", None, {"device_mapper"}),
         ("sys/fs/cgroup/cgroup.controllers", "cpu io\n", {"cgroup_memory"}),
         ("sys/fs/cgroup/system.slice/cgroup.kill", None, {"cgroup_kill"}),
         ("sys/kernel/tracing/events/vmscan/mm_vmscan_kswapd_wake/id", "\u00b2\n", {"kswapd_tracepoint"}),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lmkd.held import TmpfsAnswer
+from lmkd.kernel.zswap_stat import SAFE_PCT
 from lmkd.model import (
     FLAG_DECLARED_FOREGROUND,
     PRIORITY_FOREGROUND,
@@ -52,7 +53,10 @@ class AppSpec:
 
 @dataclass(frozen=True)
 class BoardSpec:
-    """One board and its trace of extra wake-ups: ``wakes`` are the gaps in ms after which PSI wakes the guard."""
+    """One board and its trace of extra wake-ups: ``wakes`` are the gaps in ms after which PSI wakes the guard.
+
+    With ``zswap`` the kernel stores before it drops cache (swappiness 200), and up to a limit above the guard's.
+    """
 
     apps: tuple[AppSpec, ...]
     cache_kib: int = 30_000
@@ -67,6 +71,7 @@ class BoardSpec:
     tmpfs_writer: int | None = None
     wakes: tuple[float, ...] = ()
     table_delay_ms: float = 50.0
+    zswap: bool = False
 
 
 @dataclass
@@ -123,6 +128,7 @@ class Board:
         self.file_kib = float(self.spec.cache_kib)
         self.swap_kib = RAM_KIB * self.spec.swap_pct // 100
         self.limit_kib = RAM_KIB * self.spec.limit_pct // 100
+        self.full_kib = self.limit_kib * 100 // SAFE_PCT if self.spec.zswap else 0
         self._room_for(0.0)
 
     @property
@@ -179,7 +185,9 @@ class Board:
             shmem_kib=int(self.shmem_kib),
             swap_total_kib=self.swap_kib,
             swap_free_kib=int(self.swap_kib - self.stored_kib),
-            store=StoreSample(int(self.stored_kib), int(self.used_kib), int(self.used_kib), self.limit_kib)
+            store=StoreSample(
+                int(self.stored_kib), int(self.used_kib), int(self.used_kib), self.limit_kib, self.full_kib
+            )
             if self.limit_kib and self.swap_kib
             else None,
             some_us=int(self.full_us) if self.spec.psi else None,
@@ -257,17 +265,26 @@ class Board:
         return got
 
     def _room_for(self, wanted: float) -> None:
-        """Reclaim as the kernel does: clean cache first, then whoever holds most goes to the store."""
+        """Reclaim as the kernel does: clean cache first (not with zswap), then who holds most goes to the store."""
         short = WATERMARK_LOW_KIB + wanted - self.free_kib
         if short <= 0:
             return
+        if not self.spec.zswap:
+            short = self._drop_cache(short)
+        short = self._store(short)
+        if self.spec.zswap and short > 0:
+            self._drop_cache(short)
+
+    def _drop_cache(self, short: float) -> float:
         dropped = min(short, max(0.0, self.file_kib - self.spec.dirty_kib - FILE_HELD_KIB))
         self.file_kib -= dropped
-        short -= dropped
-        swap_left, store_left = self.swap_kib - self.stored_kib, self.limit_kib - self.used_kib
+        return short - dropped
+
+    def _store(self, short: float) -> float:
+        swap_left, store_left = self.swap_kib - self.stored_kib, (self.full_kib or self.limit_kib) - self.used_kib
         for app in sorted(self.apps, key=lambda one: -one.resident):
             if short <= 0 or swap_left <= 0 or store_left <= 0:
-                return
+                break
             if app.spec.ratio <= 1.0:
                 continue
             gained = 1 - 1 / app.spec.ratio
@@ -278,6 +295,7 @@ class Board:
             store_left -= moved / app.spec.ratio
             short -= moved * gained
             self.refaults += moved / 8
+        return short
 
 
 def run(spec: BoardSpec, duration_ms: float = 4000.0, turns_max: int = 1500) -> tuple[list[Turn], Board]:

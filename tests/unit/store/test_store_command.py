@@ -55,3 +55,15 @@ def test_a_program_sees_every_field_and_null_for_what_is_not_known() -> None:
     assert json.loads(store.render(UP, as_json=True))["used_kib"] == 6000
     assert json.loads(store.render(NO_STORE, as_json=True))["used_kib"] is None
     assert store.render(NO_STORE, as_json=False) == "no store is up"
+
+
+def test_a_zswap_store_shows_what_it_refused_and_what_stands_behind_it() -> None:
+    state = StoreState(
+        kind="zswap", device="dm-0", algorithm="lz4", size_kib=1024, orig_kib=512, used_kib=256, pool="zsmalloc",
+        backing="device-mapper over zram0", rejected_pages=7, limit_hits=0, written_back_pages=0,
+    )  # fmt: skip
+    lines = store.render(state, as_json=False).splitlines()
+    assert "pool              zsmalloc" in lines
+    assert "behind it         device-mapper over zram0" in lines
+    assert "rejected pages    7" in lines
+    assert not [line for line in lines if line.startswith("compressed")]
