@@ -35,8 +35,19 @@ class Amount:
 
 
 @value
+class WritebackConfig:
+    """What of the store is written to its backing device."""
+
+    idle: bool
+    huge: bool
+    idle_age_ms: int
+    daily_limit: Amount
+
+
+@value
 class StoreConfig:
-    """The compressed swap store: ``size`` is what may be swapped out, ``mem_limit`` the RAM it may take."""
+    """The compressed swap store: ``size`` is what may be swapped out, ``mem_limit`` the RAM it may take, and
+    ``mem_limit_max`` what that is raised to at most. ``recompress`` and ``backing_dev`` are empty for none."""
 
     kind: str
     algorithm: str
@@ -44,6 +55,11 @@ class StoreConfig:
     mem_limit: Amount
     swap_priority: int
     on_exit: str
+    mem_limit_max: Amount
+    recompress: str
+    backing_dev: str
+    backing_dev_force: bool
+    writeback: WritebackConfig
 
 
 @value

@@ -30,7 +30,10 @@ DEFAULT_SYSCTLS: Sysctls = (
 
 @value
 class StoreSpec:
-    """What the store should be. ``size_kib`` is uncompressed; ``mem_limit_kib`` physical, None: no limit."""
+    """What the store should be. ``size_kib`` is uncompressed; ``mem_limit_kib`` physical, None: no limit.
+
+    ``mem_limit_max_kib`` is what the guard may raise that to. ``recompress`` and ``backing_dev`` are empty for none.
+    """
 
     kind: str
     algorithm: str
@@ -38,6 +41,10 @@ class StoreSpec:
     mem_limit_kib: int | None
     swap_priority: int = 100
     sysctls: Sysctls = DEFAULT_SYSCTLS
+    mem_limit_max_kib: int | None = None
+    recompress: str = ""
+    backing_dev: str = ""
+    backing_dev_force: bool = False
 
 
 @value
@@ -81,4 +88,8 @@ def spec_from_config(config: Config, ram_kib: int) -> StoreSpec:
         mem_limit_kib=config.store.mem_limit.kib_of(ram_kib) or None,
         swap_priority=config.store.swap_priority,
         sysctls=tuple(wanted.items()),
+        mem_limit_max_kib=config.store.mem_limit_max.kib_of(ram_kib) or None,
+        recompress=config.store.recompress,
+        backing_dev=config.store.backing_dev,
+        backing_dev_force=config.store.backing_dev_force,
     )
