@@ -64,12 +64,22 @@ def class_of(priority: int) -> str:
 
 @value
 class StoreSample:
-    """The compressed store at one moment, in KiB (zram mm_stat, Documentation/admin-guide/blockdev/zram.rst)."""
+    """The compressed store at one moment, in KiB (zram mm_stat, Documentation/admin-guide/blockdev/zram.rst).
+
+    Of several devices the sum; ``limit_kib`` is then what they can get to. ``slots_free_kib`` is what still fits in
+    before compression (None: all of SwapFree); ``closes``: it reaches its limit before that, and then no later swap is
+    used either. ``own_*`` is lmkd's own device, whose limit it may move; 0: none.
+    """
 
     orig_kib: int
     compressed_kib: int
     used_kib: int
     limit_kib: int
+    huge_kib: int | None = None
+    slots_free_kib: int | None = None
+    closes: bool = False
+    own_used_kib: int = 0
+    own_limit_kib: int = 0
 
 
 @value
@@ -149,6 +159,9 @@ class Settings:
     freeze_max_ms: int
     renice: bool
     protect_foreground: bool
+    store_limit_kib: int
+    store_limit_max_kib: int
+    tend_ms: int
 
 
 @value
@@ -236,6 +249,21 @@ class Compact:
 
 
 @value
+class Limit:
+    """Set the mem_limit of lmkd's own zram to ``kib``; ``numbers`` are what the record says of it."""
+
+    kib: int
+    numbers: tuple[tuple[str, object], ...]
+
+
+@value
+class Tend:
+    """Have the helper write back and recompress what the configuration allows, or stop with it."""
+
+    on: bool
+
+
+@value
 class Explain:
     """Have the helper find and record who holds memory that no kill returns (tmpfs files)."""
 
@@ -260,4 +288,4 @@ class Wake:
 
 
 if TYPE_CHECKING:
-    Action = Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Renice | Explain | Note
+    Action = Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Renice | Limit | Tend | Explain | Note

@@ -7,7 +7,7 @@ import sys
 import time
 
 from lmkd.errors import EXIT_OK, ConfigError, KernelInterfaceError, LmkdError, StoreError
-from lmkd.plan import Plan, Rule, dump_plan
+from lmkd.plan import Plan, Rule, Writeback, dump_plan
 from lmkd.units import format_kib
 from lmkd.values import as_dict, replace
 
@@ -27,6 +27,10 @@ _BOOTSTRAP = (
     "from lmkd.resident import main; main(int(sys.argv[2]))"
 )
 """Modules leave cycles behind when they are made: taken away early, their place serves the next (100 KiB less)."""
+
+
+_TEND_MS = 600_000
+"""Between two rounds of writing back: flash is spared by few large writes rather than many small ones."""
 
 
 class Notes:
@@ -123,9 +127,6 @@ def _compile(
     from lmkd.policy.derive import settings_of
 
     numbers = policy_numbers(roots, config)
-    zram_stat = ""
-    if store.device and store.kind == "zram":
-        zram_stat = str(roots.sys / "block" / os.path.basename(store.device) / "mm_stat")
     return Plan(
         settings=settings_of(numbers),
         rules=tuple(_rules(config)),
@@ -135,8 +136,12 @@ def _compile(
         page_kib=_page_kib(),
         cpus=max(1, os.sysconf("SC_NPROCESSORS_CONF")),  # with those that are offline: numbers need not be dense
         proc=str(roots.proc),
-        zram_stat=zram_stat,
+        zram_stat=_zram_stat(roots, store),
         store_kind=store.kind,
+        sys_block=str(roots.sys / "block"),
+        dev=str(roots.dev),
+        store_own=store.kind == "zram" and not store.foreign,
+        writeback=_writeback(roots, config, numbers["ram_kib"]),
         store_on_exit=config.store.on_exit,
         socket=config.control.socket,
         run_dir=str(roots.run),
@@ -154,6 +159,29 @@ def _compile(
         sources=config.sources,
         given=config.given,
         psi_step_us=numbers["psi_step_us"],
+    )
+
+
+def _zram_stat(roots: Roots, store: StoreState) -> str:
+    if not store.device or store.kind != "zram":
+        return ""
+    return str(roots.sys / "block" / os.path.basename(store.device) / "mm_stat")
+
+
+def _writeback(roots: Roots, config: Config, ram_kib: int) -> Writeback | None:
+    """What the helper may write out of the store; None for nothing, so that it never wakes for it."""
+    store = config.store
+    writes = store.backing_dev and (store.writeback.idle or store.writeback.huge)
+    if not writes and not store.recompress:
+        return None
+    folders = (str(roots.run), str(roots.run.parents[1] / "var" / "lib" / "lmkd"))
+    return Writeback(
+        huge=bool(writes and store.writeback.huge),
+        idle=bool(writes and store.writeback.idle),
+        idle_s=store.writeback.idle_age_ms // 1000,
+        daily_kib=store.writeback.daily_limit.kib_of(ram_kib),
+        recompress=store.recompress,
+        folders=folders,
     )
 
 
@@ -182,6 +210,9 @@ def policy_numbers(roots: Roots, config: Config) -> dict[str, Any]:
         "watermark_min_kib": marks.min_pages * page_kib if marks else None,
         "watermark_low_kib": marks.low_pages * page_kib if marks else None,
         "fault_meter": True,
+        "store_limit_kib": config.store.mem_limit.kib_of(ram_kib),
+        "store_limit_max_kib": max(config.store.mem_limit.kib_of(ram_kib), config.store.mem_limit_max.kib_of(ram_kib)),
+        "tend_ms": _TEND_MS if _writeback(roots, config, ram_kib) is not None else 0,
         "psi_step_us": PSI_STEP_US if abilities(roots).has(CAP_SYS_RESOURCE) else PSI_STEP_PLAIN_US,
     }
     numbers = derive_numbers(facts, _overrides(config, ram_kib))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 from lmkd.errors import KernelInterfaceError
+from lmkd.guard.stores import Stores
 from lmkd.kernel.counters import find_number
 from lmkd.kernel.meminfo import parse_meminfo
 from lmkd.kernel.pinned import PinnedFile
 from lmkd.kernel.process import read_sizes
 from lmkd.kernel.psi import parse_psi
-from lmkd.kernel.zram_stat import parse_mm_stat
 from lmkd.model import Sample
 
 TYPE_CHECKING = False
@@ -47,8 +47,10 @@ class Observer:
         meter: FaultMeter | None,
         ratio_of: Callable[[int | None], float | None] = _unknown,
         grower: Callable[[float], tuple[int, float]] = _nobody,
+        stores: Stores | None = None,
     ) -> None:
         """``ratio_of`` tells what the helper sampled of a process, ``grower`` who it saw grow, and how fast."""
+        self.stores = stores or Stores(plan)
         self._grower = grower
         self._ratio_of = ratio_of
         self._proc = plan.proc
@@ -57,7 +59,6 @@ class Observer:
         self._meminfo = PinnedFile(f"{plan.proc}/meminfo")
         self._vmstat = PinnedFile(f"{plan.proc}/vmstat")
         self._psi = PinnedFile(f"{plan.proc}/pressure/memory")
-        self._zram = PinnedFile(plan.zram_stat) if plan.zram_stat else None
         self._last_ms = now_ms()
         self._suspect = 0
 
@@ -70,7 +71,7 @@ class Observer:
         if not data:
             raise KernelInterfaceError(f"{self._meminfo.path}: cannot be read")
         memory = parse_meminfo(data)
-        stored = self._zram.read() if self._zram is not None else None
+        store = self.stores.sample()
         stall = self._psi.read()
         psi = parse_psi(stall) if stall else None
         # Formatting vmstat costs the kernel more than all the rest: only when a decision may need it.
@@ -87,7 +88,7 @@ class Observer:
             shmem_kib=memory.shmem_kib,
             swap_total_kib=memory.swap_total_kib,
             swap_free_kib=memory.swap_free_kib,
-            store=parse_mm_stat(stored) if stored else None,
+            store=store,
             some_us=psi.some_us if psi else None,
             full_us=psi.full_us if psi else None,
             refault_anon=find_number(vmstat, b"workingset_refault_anon "),

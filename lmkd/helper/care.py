@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lmkd.helper.compactor import Compactor
 from lmkd.helper.pager import Pager
 from lmkd.helper.shield import Shield
+from lmkd.helper.store_care import StoreCare
 from lmkd.kernel.freezer import find_mount
 from lmkd.model import FLAG_DECLARED_FOREGROUND
 
@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from lmkd.guard.exchange import Exchange
     from lmkd.kernel.syscalls import Libc
     from lmkd.model import Candidate
     from lmkd.plan import Plan
@@ -21,7 +22,11 @@ class Care:
     """Owns the four of them. In a dry run nothing is touched."""
 
     def __init__(
-        self, plan: Plan, libc: Libc, report: Callable[[str, tuple[tuple[str, object], ...], str], None]
+        self,
+        plan: Plan,
+        libc: Libc,
+        report: Callable[[str, tuple[tuple[str, object], ...], str], None],
+        exchange: Exchange | None = None,
     ) -> None:
         settings = plan.settings
         self._active = not plan.dry_run
@@ -29,7 +34,7 @@ class Care:
         mount = find_mount(plan.proc) if self._active else ""
         piece_kib = settings.trim_piece_kib
         self._pager = Pager(plan.proc, plan.page_kib * 1024, libc, report, mount=mount, trim_piece_kib=piece_kib)
-        self._compactor = Compactor(plan.zram_stat, report)
+        self.store = StoreCare(plan, report, exchange)
         self._shield = Shield(plan.proc, mount if settings.protect_foreground else "", settings.ram_kib, report)
         self._rows: list[Candidate] = []
 
@@ -40,11 +45,13 @@ class Care:
 
     def timeout_ms(self) -> float | None:
         """How long the loop may wait until the next piece; None: for ever."""
-        return self._pager.timeout_ms()
+        paced, tended = self._pager.timeout_ms(), self.store.timeout_ms()
+        return paced if tended is None else tended if paced is None else min(paced, tended)
 
     def turn(self) -> None:
         """One piece of work, if it is time."""
         self._pager.turn()
+        self.store.turn()
 
     def renew(self, rows: list[Candidate], grower: int) -> None:
         """All were just looked at: ``rows`` are they, ``grower`` is who grew (0: nobody)."""
@@ -65,8 +72,9 @@ class Care:
     def compact(self) -> None:
         """Compact the store, if that pays."""
         if self._active:
-            self._compactor.compact()
+            self.store.compact()
 
     def close(self) -> None:
         """Put back what was changed for good."""
         self._shield.put_back()
+        self.store.close()

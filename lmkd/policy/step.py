@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmkd.model import FLAG_RESPAWNED, Compact, Explain, Kill, Note, Refresh, Sample, Settings, Trim, Wake
+from lmkd.model import FLAG_RESPAWNED, Explain, Kill, Note, Refresh, Sample, Settings, Trim, Wake
 from lmkd.policy import flight as flights
 from lmkd.policy import forecast as forecasts
 from lmkd.policy import freeze, renice, tmpfs, trim
@@ -12,6 +12,7 @@ from lmkd.policy.growth import Ballast, ShmemWatch, Watch, watch, watch_shmem, w
 from lmkd.policy.headroom import Headroom, StoreRatio, headroom, measure_ratio, store_lasts_ms
 from lmkd.policy.pressure import Pressure, Signs, Stall, judge, measure_stall
 from lmkd.policy.tmpfs import Tmpfs
+from lmkd.policy.upkeep import Upkeep, keep_up
 from lmkd.policy.victim import GAIN_MIN_KIB, Choice, choose
 from lmkd.policy.wake import next_wake
 from lmkd.values import replace, value
@@ -26,7 +27,6 @@ GAIN_FACTOR_MIN, GAIN_FACTOR_MAX = 0.5, 1.2
 KILL_MS_MIN, KILL_MS_MAX = 5.0, 300.0
 LEARN = 0.3
 ENDED_KEPT = 64
-COMPACT_MIN_KIB = 1024
 OFFENDER_PCT = 15
 """One that came back and has less of the RAM than this has not gone wrong again yet."""
 
@@ -65,6 +65,7 @@ class State:
     trimming: bool = False
     frost: freeze.Frost = freeze.Frost()
     lowered: renice.Lowered = renice.Lowered()
+    upkeep: Upkeep = Upkeep()
     kills: int = 0
     room: Headroom = Headroom(0, 0, 0, 0)
     exhaustion_ms: float = forecasts.NEVER_MS
@@ -99,9 +100,11 @@ def step(
         actions += (Refresh(state.level == "critical" or state.room.free_kib <= 0),)
     state, trims = _trim(state, sample, settings)
     lowered, asks = renice.decide(state.lowered, sample, settings, table, state.watch.grower, state.room)
-    state = replace(state, lowered=lowered)
+    died = any(isinstance(action, Note) and action.event == "receipt" for action in actions)
+    upkeep, chores = keep_up(state.upkeep, sample, settings, state.ratio, state.ballast.ratio, state.level, died)
+    state = replace(state, lowered=lowered, upkeep=upkeep)
     wake = next_wake(settings, state.level, state.room, state.forecast, state.flight is not None)
-    return state, actions + trims + asks, wake
+    return state, actions + trims + asks + chores, wake
 
 
 def _trim(state: State, sample: Sample, settings: Settings) -> tuple[State, tuple[Action, ...]]:
@@ -162,7 +165,8 @@ def _signs(state: State, sample: Sample) -> Signs:
     grower = state.watch.grower
     own_kib = min(sample.anon_kib, state.ballast.resident_kib) if grower and grower.pid == state.ballast.pid else 0
     own_pct = own_kib * 100 // max(1, sample.anon_kib)
-    return Signs(state.room, state.forecast, state.stall, store_lasts_ms(state.ratio, sample), own_pct)
+    lasts_ms = store_lasts_ms(state.ratio, sample, state.room.rise_kib)
+    return Signs(state.room, state.forecast, state.stall, lasts_ms, own_pct)
 
 
 def _account(state: State, sample: Sample, settings: Settings) -> tuple[State, tuple[Action, ...]]:
@@ -196,9 +200,7 @@ def _account(state: State, sample: Sample, settings: Settings) -> tuple[State, t
     )
     note = flights.receipt(flight, landing)
     taught = (("kill_ms", round(learned.kill_ms, 1)), ("gain_factor", round(learned.gain_factor, 2)))
-    slack_kib = 0 if sample.store is None else sample.store.used_kib - sample.store.compressed_kib
-    compacts = (Compact(slack_kib),) if slack_kib >= COMPACT_MIN_KIB else ()
-    return state, (*actions, replace(note, fields=(*note.fields, *taught)), *compacts)
+    return state, (*actions, replace(note, fields=(*note.fields, *taught)))
 
 
 def _decide(

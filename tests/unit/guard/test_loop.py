@@ -34,6 +34,7 @@ class FakePort:
         self.deaths: dict[int, int] = {}
         self.open_handles = 0
         self.hastened: list[int] = []
+        self.limits: list[tuple[str, int]] = []
 
     def open(self, victim: Victim) -> Handle | None:
         if self.gone:
@@ -51,6 +52,10 @@ class FakePort:
 
     def hasten(self, pid: int) -> None:
         self.hastened.append(pid)
+
+    def limit(self, path: str, kib: int) -> str:
+        self.limits.append((path, kib))
+        return self.refusal
 
     def alive(self, handle: Handle) -> bool:
         return True

@@ -13,6 +13,7 @@ from lmkd.model import (
     Explain,
     Freeze,
     Kill,
+    Limit,
     Note,
     Reap,
     Refresh,
@@ -20,6 +21,7 @@ from lmkd.model import (
     Sample,
     Settings,
     StoreSample,
+    Tend,
     Thaw,
     Trim,
     Victim,
@@ -30,7 +32,9 @@ from lmkd.policy.step import State, step
 from lmkd.policy.table import PackedTable, table_of
 from lmkd.values import replace
 
-AnyAction = Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Renice | Explain | Note
+AnyAction = (
+    Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Renice | Limit | Tend | Explain | Note
+)
 
 RAM_KIB = 249856
 WATERMARK_LOW_KIB = 2048
