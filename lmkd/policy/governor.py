@@ -26,7 +26,8 @@ WHOLE_KIB = 64
 RAISE_EVERY_MS, LOWER_EVERY_MS, AGAIN_MAX_MS = 20.0, 5000.0, 60_000.0
 HUGE_STEP_KIB = 4096
 HUGE_PCT, HUGE_OVER_PCT = 50, 25
-"""From the first on most of what goes in does not compress; below the second that is over."""
+"""From the first on most of what goes in does not compress; below the second that is over. Said, not acted on: the
+marginal ratio of such pages is near 1 already, and the headroom goes by that as well."""
 
 
 @value
@@ -79,7 +80,7 @@ def govern(
     if store is None or store.own_limit_kib <= 0:
         return governor, ()
     governor, notes = _watch_huge(governor, store, ratio)
-    wanted = _wanted_kib(store, settings, measured, 1.0 if governor.told else ratio, level)
+    wanted = _wanted_kib(store, settings, measured, ratio, level)
     if wanted == store.own_limit_kib:
         return governor, notes
     refused = governor.asked_kib == wanted

@@ -19,7 +19,7 @@ from lmkd.policy.governor import (
     reach_kib,
     whole_kib,
 )
-from lmkd.policy.headroom import StoreRatio, headroom
+from lmkd.policy.headroom import StoreRatio, headroom, measure_ratio
 from lmkd.values import replace
 from tests.unit.policy.builders import SETTINGS, make_sample, make_store
 
@@ -99,20 +99,32 @@ def test_one_that_could_not_be_set_is_asked_for_less_and_less_often() -> None:
     assert pauses == sorted(pauses) and len(times) < 12
 
 
-def test_most_of_what_goes_in_not_compressing_is_told_once_and_stops_the_raising() -> None:
-    governor, notes, limits = Governor(), [], []
+def test_that_most_of_what_goes_in_does_not_compress_is_told_once() -> None:
+    governor, notes = Governor(), []
     for step in range(8):
         orig = step * HUGE_STEP_KIB
+        store = make_store(orig_kib=orig, used_kib=orig, huge_kib=orig * 3 // 4, own_limit_kib=NORMAL)
+        sample = make_sample(step * 1000.0, store=store)
+        governor, actions = govern(governor, sample, SETTINGS, StoreRatio(1.2), 1.2, "low")
+        notes += [(step, dict(action.fields)) for action in actions if isinstance(action, Note)]
+    assert [(step, fields["most"], fields["huge_pct"]) for step, fields in notes] == [(1, True, 75)]
+
+
+def test_a_store_that_is_filled_with_such_pages_is_not_given_more() -> None:
+    state, ratios, limits = Governor(), StoreRatio(), []
+    for step in range(40):
+        # Seven of ten pages do not compress, the others to a third: a marginal ratio of 1.25.
+        orig = step * 2048
+        used = min(NORMAL, orig * 8 // 10)
         store = make_store(
-            orig_kib=orig, used_kib=NORMAL, limit_kib=NORMAL, huge_kib=orig * 3 // 4, own_used_kib=NORMAL - 100,
+            orig_kib=orig, used_kib=used, limit_kib=NORMAL, huge_kib=orig * 7 // 10, own_used_kib=used,
             own_limit_kib=NORMAL,
         )  # fmt: skip
-        sample = make_sample(step * 1000.0, store=store)
-        governor, actions = govern(governor, sample, SETTINGS, StoreRatio(3.0), 3.0, "low")
-        notes += [(step, dict(action.fields)) for action in actions if isinstance(action, Note)]
-        limits += [step for action in actions if isinstance(action, Limit)]
-    assert [(step, fields["most"], fields["huge_pct"]) for step, fields in notes] == [(1, True, 75)]
-    assert limits == [0], "at the first look nothing is known of it"
+        sample = make_sample(step * 100.0, store=store)
+        ratios = measure_ratio(ratios, sample)
+        state, actions = govern(state, sample, SETTINGS, ratios, ratios.ratio, "low")
+        limits += [action for action in actions if isinstance(action, Limit)]
+    assert limits == []
 
 
 def test_the_end_of_it_is_told_too() -> None:
