@@ -43,7 +43,7 @@ somebody_elses() { # swap that a distribution's script would set up, while the m
     until [ -b "/dev/zram$number" ]; do sleep 0.02; done
     echo 32M > "/sys/block/zram$number/disksize"
     mkswap "/dev/zram$number" > /dev/null
-    swapon -p 5 "/dev/zram$number"
+    swapon "/dev/zram$number"
     came=$(until_true 50 logged store_changed)
     limit=$(awk '{ print $4 }' "/sys/block/zram$number/mm_stat")
     swapoff "/dev/zram$number"
@@ -82,12 +82,14 @@ write_back() { # after a new start the first round comes soon; the second one fi
 
 move_store() {
     before=$(own)
+    echo 15M > /sys/fs/cgroup/keeper/memory.reclaim
+    stored=$(awk 'NR > 1 { used += $4 } END { print used + 0 }' /proc/swaps)
     lmkd store move --algorithm lzo-rle > /run/move.out 2>&1
     code=$?
     cat /run/move.out
     algorithm=$(sed 's/.*\[\(.*\)\].*/\1/' "/sys/block/$(own)/comp_algorithm")
     seen=$(until_true 50 logged store_changed)
-    stores moved "\"exit\": $code, \"from\": \"$before\", \"to\": \"$(own)\", \"algorithm\": \"$algorithm\", \"seen\": $seen, \"swaps\": $(($(wc -l < /proc/swaps) - 1)), \"intact\": $(intact 3)"
+    stores moved "\"exit\": $code, \"stored_kib\": $stored, \"from\": \"$before\", \"to\": \"$(own)\", \"algorithm\": \"$algorithm\", \"seen\": $seen, \"swaps\": $(($(wc -l < /proc/swaps) - 1)), \"intact\": $(intact 3)"
     kill -TERM "$MANAGER_PID"
     wait "$MANAGER_PID"
     lmkd store down > /run/down.out 2>&1
