@@ -3,8 +3,18 @@
 APPS=20
 SIZE_MB=8
 
-free_kib() { awk '$1 == "MemFree:" { print $2 }' /proc/meminfo; }
+# With what waits on the processors' own lists (up to 5 MB here), which MemFree leaves out.
+free_kib() { awk '$1 == "MemFree:" { free += $2 } $1 == "count:" { free += $2 * 4 } END { print free }' /proc/meminfo /proc/zoneinfo; }
 stat_kib() { awk '{ printf "\"orig_kib\": %d, \"compressed_kib\": %d, \"used_kib\": %d", $1 / 1024, $2 / 1024, $3 / 1024 }' /sys/block/zram0/mm_stat; }
+
+settled() { # free memory once it holds still: what answered "lmkd ps" ends a while after its client
+    tries=0 last=0 now=$(free_kib)
+    while [ $tries -lt 20 ] && { [ $tries -lt 3 ] || [ $((now - last)) -gt 48 ] || [ $((last - now)) -gt 48 ]; }; do
+        sleep 0.4
+        last=$now now=$(free_kib) tries=$((tries + 1))
+    done
+    echo "$now"
+}
 
 start_apps() { # arrangement: whole (one application after the other is stored) or mixed (a little of each in turn)
     PIDS=
@@ -45,33 +55,30 @@ for row in json.load(sys.stdin):
 end_one() { # pid; a record of what came back at once, and by compaction
     predicted=$(predicted_kib "$1")
     before=$(stat_kib)
-    sleep 0.3
-    free=$(free_kib)
+    free=$(settled)
     kill -KILL "$1"
     wait "$1" 2> /dev/null
-    sleep 0.5
+    sleep 0.2
     at_once=$(($(free_kib) - free))
     after=$(stat_kib)
     echo 1 > /sys/block/zram0/compact
-    sleep 0.2
-    returned=$(($(free_kib) - free))
+    returned=$(($(settled) - free))
     emit "{\"kind\": \"death\", \"arrangement\": \"$2\", \"predicted_kib\": ${predicted:-null}, \"at_once_kib\": $at_once, \"compacted_kib\": $returned, \"before\": {$before}, \"after\": {$after}, \"last\": {$(stat_kib)}}"
 }
 
 end_half() { # arrangement: every second one at once, then compaction
     before=$(stat_kib)
-    free=$(free_kib)
+    free=$(settled)
     odd=0
     for pid in $PIDS; do
         odd=$((1 - odd))
         [ $odd -eq 1 ] && kill -KILL "$pid"
     done
-    sleep 1.5
+    sleep 0.5
     at_once=$(($(free_kib) - free))
     after=$(stat_kib)
     echo 1 > /sys/block/zram0/compact
-    sleep 0.5
-    emit "{\"kind\": \"half\", \"arrangement\": \"$1\", \"at_once_kib\": $at_once, \"compacted_kib\": $(($(free_kib) - free)), \"before\": {$before}, \"after\": {$after}, \"last\": {$(stat_kib)}}"
+    emit "{\"kind\": \"half\", \"arrangement\": \"$1\", \"at_once_kib\": $at_once, \"compacted_kib\": $(($(settled) - free)), \"before\": {$before}, \"after\": {$after}, \"last\": {$(stat_kib)}}"
 }
 
 end_all() {
