@@ -257,7 +257,7 @@ class Limit:
 
 
 @value
-class Tend:
+class Maintain:
     """Have the helper write back and recompress what the configuration allows, or stop with it."""
 
     on: bool
@@ -288,4 +288,4 @@ class Wake:
 
 
 if TYPE_CHECKING:
-    Action = Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Renice | Limit | Tend | Explain | Note
+    Action = Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Renice | Limit | Maintain | Explain | Note

@@ -7,7 +7,7 @@ import mmap
 import os
 import struct
 
-from lmkd.model import Compact, Freeze, Refresh, Renice, Tend, Thaw, Trim
+from lmkd.model import Compact, Freeze, Refresh, Renice, Maintain, Thaw, Trim
 from lmkd.policy.table import TABLE_BYTES, PackedTable, pack_table
 
 TYPE_CHECKING = False
@@ -24,7 +24,7 @@ STATUS_TOO_LARGE = b'{"truncated":true}'
 _WORDS = struct.Struct("=I")
 _ACTIVE, _WRITER, _LOGGED, _HEAD, _RESERVED = 0, 8, 16, 24, 32
 _STATUS_TURN, _STATUS_LENGTH, _RATIO, _GROWER = 40, 44, 48, 56
-_STORES, _BUSY = 128, 160
+_STORES, _BUSY = 1024, 1056
 _DEVICES = struct.Struct("=I9h")
 STORES_MAX = 8
 _STATUS = 4096
@@ -36,7 +36,7 @@ COMMAND_BYTES = _COMMAND.size
 REFRESH, REFRESH_URGENT, REAP, EXPLAIN, DRAIN_LOG, HOOK, STOP, GROUP, TRIM, KILLED, FREEZE, THAW, COMPACT, RENICE = (
     range(1, 15)
 )
-TEND = 32
+MAINTAIN = 17
 GROUP_KILL = 1 << 32
 """Beside the rule's index in a GROUP command: SIGKILL is meant, not SIGTERM."""
 START_BITS = 40
@@ -51,7 +51,7 @@ RATIO_SCALE = 1000
 GROWER_FRESH_MS = 400.0
 
 
-def command_of(action: Refresh | Trim | Compact | Freeze | Thaw | Renice | Tend | Explain) -> tuple[int, int, int]:
+def command_of(action: Refresh | Trim | Compact | Freeze | Thaw | Renice | Maintain | Explain) -> tuple[int, int, int]:
     """(operation, pid, argument) of an action that is the helper's."""
     if isinstance(action, Refresh):
         return (REFRESH_URGENT if action.urgent else REFRESH), 0, 0
@@ -64,8 +64,8 @@ def command_of(action: Refresh | Trim | Compact | Freeze | Thaw | Renice | Tend 
         return operation, action.pid, action.start_ticks | action.ms << START_BITS
     if isinstance(action, Thaw):
         return THAW, action.pid, 0
-    if isinstance(action, Tend):
-        return TEND, 0, int(action.on)
+    if isinstance(action, Maintain):
+        return MAINTAIN, 0, int(action.on)
     return EXPLAIN, 0, action.shmem_kib
 
 

@@ -18,7 +18,7 @@ from lmkd.guard.exchange import (
     REFRESH,
     REFRESH_URGENT,
     STOP,
-    TEND,
+    MAINTAIN,
     TRIM,
 )
 from lmkd.helper.brake import COMMANDS as BRAKE_COMMANDS
@@ -167,7 +167,7 @@ class Helper:
                 self._end_group(pid, argument)
             elif operation in BRAKE_COMMANDS:
                 self._brake.obey(operation, pid, argument)
-            elif operation == TEND:
+            elif operation == MAINTAIN:
                 self._care.store.tend(bool(argument))
             elif operation == STOP:
                 self._running = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmkd.model import Compact, Limit, Note, Sample, Settings, Tend
+from lmkd.model import Compact, Limit, Note, Sample, Settings, Maintain
 from lmkd.policy.governor import Governor, govern
 from lmkd.values import replace, value
 
@@ -41,7 +41,7 @@ def keep_up(
     grower_ratio: float | None,
     level: str,
     landed: bool,
-) -> tuple[Upkeep, tuple[Limit | Compact | Tend | Note, ...]]:
+) -> tuple[Upkeep, tuple[Limit | Compact | Maintain | Note, ...]]:
     """What to do for the store now. ``landed``: a kill was just accounted for, so its pages have left holes."""
     ratio = measured.ratio if grower_ratio is None else min(measured.ratio, grower_ratio)
     governor, actions = govern(upkeep.governor, sample, settings, measured, ratio, level)
@@ -63,12 +63,12 @@ def _compact(upkeep: Upkeep, sample: Sample, calm: bool, landed: bool) -> tuple[
     return replace(upkeep, compacted_ms=sample.t_ms), (Compact(slack),)
 
 
-def _tend(upkeep: Upkeep, sample: Sample, settings: Settings, calm: bool) -> tuple[Upkeep, tuple[Tend, ...]]:
+def _tend(upkeep: Upkeep, sample: Sample, settings: Settings, calm: bool) -> tuple[Upkeep, tuple[Maintain, ...]]:
     """Told to begin in calm, every ``tend_ms`` at most; to stop as soon as it is calm no more."""
     if not settings.tend_ms:
         return upkeep, ()
     if not calm:
-        return replace(upkeep, tending=False), (Tend(False),) if upkeep.tending else ()
+        return replace(upkeep, tending=False), (Maintain(False),) if upkeep.tending else ()
     if sample.t_ms - upkeep.tended_ms < settings.tend_ms:
         return upkeep, ()
-    return replace(upkeep, tended_ms=sample.t_ms, tending=True), (Tend(True),)
+    return replace(upkeep, tended_ms=sample.t_ms, tending=True), (Maintain(True),)

@@ -21,7 +21,7 @@ from lmkd.model import (
     Sample,
     Settings,
     StoreSample,
-    Tend,
+    Maintain,
     Thaw,
     Trim,
     Victim,
@@ -33,7 +33,7 @@ from lmkd.policy.table import PackedTable, table_of
 from lmkd.values import replace
 
 AnyAction = (
-    Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Renice | Limit | Tend | Explain | Note
+    Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Renice | Limit | Maintain | Explain | Note
 )
 
 RAM_KIB = 249856

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmkd.model import Compact, Limit, Note, Settings, Tend
+from lmkd.model import Compact, Limit, Note, Settings, Maintain
 from lmkd.policy.headroom import StoreRatio
 from lmkd.policy.upkeep import CALM_MS, COMPACT_EVERY_MS, COMPACT_MIN_KIB, Upkeep, keep_up
 from lmkd.values import replace
@@ -21,7 +21,7 @@ class Run:
 
     def at(
         self, t_ms: float, store: object = HOLEY, level: str = "calm", landed: bool = False
-    ) -> tuple[Limit | Compact | Tend | Note, ...]:
+    ) -> tuple[Limit | Compact | Maintain | Note, ...]:
         sample = make_sample(t_ms, store=store)
         self.upkeep, actions = keep_up(self.upkeep, sample, self.settings, StoreRatio(), None, level, landed)
         return actions
@@ -58,12 +58,12 @@ def test_unrest_begins_the_waiting_anew() -> None:
 def test_the_helper_writes_back_in_calm_and_stops_as_soon_as_it_is_over() -> None:
     run = Run(TENDS)
     assert run.at(0.0, DENSE) == ()
-    assert run.at(CALM_MS, DENSE) == (Tend(True),)
+    assert run.at(CALM_MS, DENSE) == (Maintain(True),)
     assert run.at(CALM_MS + 10, DENSE) == ()
-    assert run.at(CALM_MS + 20, DENSE, "low") == (Tend(False),)
+    assert run.at(CALM_MS + 20, DENSE, "low") == (Maintain(False),)
     assert run.at(CALM_MS + 30, DENSE, "low") == ()
     assert run.at(3 * CALM_MS, DENSE) == run.at(5 * CALM_MS, DENSE) == ()
-    assert run.at(CALM_MS + 600_000, DENSE) == (Tend(True),)
+    assert run.at(CALM_MS + 600_000, DENSE) == (Maintain(True),)
 
 
 def test_without_anything_to_write_the_helper_is_not_woken() -> None:
