@@ -66,16 +66,24 @@ def class_of(priority: int) -> str:
 
 @value
 class StoreSample:
-    """The compressed store at one moment, in KiB (zram's mm_stat; zswap's lines of /proc/meminfo).
+    """The compressed store at one moment, in KiB (zram mm_stat, Documentation/admin-guide/blockdev/zram.rst; zswap's
+    lines of /proc/meminfo).
 
-    ``limit_kib`` is what the store may take (0: no limit). ``full_kib``: the size, above that, from which on the
-    kernel reclaims in vain however much cache there is (zswap's pool limit); 0: there is no such size.
+    Of several devices the sum; ``limit_kib`` is then what they can get to (0: no limit). ``slots_free_kib`` is what
+    still fits in before compression (None: all of SwapFree); ``closes``: it reaches its limit before that, and then no
+    later swap is used either. ``own_*`` is lmkd's own device, whose limit it may move; 0: none. ``full_kib``: the size,
+    above the limit, from which on the kernel reclaims in vain however much cache there is (zswap's pool limit).
     """
 
     orig_kib: int
     compressed_kib: int
     used_kib: int
     limit_kib: int
+    huge_kib: int | None = None
+    slots_free_kib: int | None = None
+    closes: bool = False
+    own_used_kib: int = 0
+    own_limit_kib: int = 0
     full_kib: int = 0
 
 
@@ -158,6 +166,9 @@ class Settings:
     protect_foreground: bool
     tmpfs_rungs: bool
     tmpfs_limit_kib: int
+    store_limit_kib: int
+    store_limit_max_kib: int
+    tend_ms: int
 
 
 @value
@@ -245,6 +256,21 @@ class Compact:
 
 
 @value
+class Limit:
+    """Set the mem_limit of lmkd's own zram to ``kib``; ``numbers`` are what the record says of it."""
+
+    kib: int
+    numbers: tuple[tuple[str, object], ...]
+
+
+@value
+class Maintain:
+    """Have the helper write back and recompress what the configuration allows, or stop with it."""
+
+    on: bool
+
+
+@value
 class Explain:
     """Have the helper find and record who holds memory that no kill returns (tmpfs files)."""
 
@@ -269,4 +295,5 @@ class Wake:
 
 
 if TYPE_CHECKING:
-    Action = Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Renice | Explain | Tend | Clean | Note
+    Change = Refresh | Trim | Compact | Freeze | Thaw | Renice | Limit | Maintain | Tend | Clean
+    Action = Kill | Escalate | Reap | Change | Explain | Note

@@ -41,6 +41,22 @@ class TmpfsRule:
 
 
 @value
+class Writeback:
+    """What the helper writes out of the store, and where it keeps the day's account.
+
+    Idle is what nobody has used for ``idle_s``; ``recompress`` is the second algorithm, empty for none. ``folders``
+    hold the account: of this boot, and beyond it.
+    """
+
+    huge: bool
+    idle: bool
+    idle_s: int
+    daily_kib: int
+    recompress: str
+    folders: tuple[str, ...]
+
+
+@value
 class Plan:
     """Settings, rules, paths and what the kernel offers. ``notes`` are records made before the guard existed.
 
@@ -79,6 +95,10 @@ class Plan:
     trial: bool = False
     tmpfs: tuple[TmpfsRule, ...] = ()
     zswap_limit: str = ""
+    sys_block: str = "/sys/block"
+    dev: str = "/dev"
+    store_own: bool = False
+    writeback: Writeback | None = None
 
 
 def dump_plan(plan: Plan) -> bytes:
@@ -87,6 +107,7 @@ def dump_plan(plan: Plan) -> bytes:
     fields["settings"] = as_dict(plan.settings)
     fields["rules"] = tuple(as_dict(rule) for rule in plan.rules)
     fields["tmpfs"] = tuple(as_dict(rule) for rule in plan.tmpfs)
+    fields["writeback"] = as_dict(plan.writeback) if plan.writeback is not None else None
     return marshal.dumps((FORMAT, fields))
 
 
@@ -99,6 +120,8 @@ def load_plan(data: bytes) -> Plan:
         fields["settings"] = Settings(**fields["settings"])
         fields["rules"] = tuple(Rule(**rule) for rule in fields["rules"])
         fields["tmpfs"] = tuple(TmpfsRule(**rule) for rule in fields["tmpfs"])
+        given = fields["writeback"]
+        fields["writeback"] = Writeback(**given) if given is not None else None
         return Plan(**fields)
     except (ValueError, TypeError, KeyError, EOFError) as error:
         raise LmkdError(f"plan: not a whole plan ({error})") from error

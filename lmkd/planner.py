@@ -122,9 +122,10 @@ def _compile(
     roots: Roots, config: Config, store: StoreState, dry_run: bool, notes: Notes, started_ms: float
 ) -> Plan:
     from lmkd.policy.derive import settings_of
+    from lmkd.store.planned import with_store, zram_stat
 
     numbers = policy_numbers(roots, config)
-    return Plan(
+    plan = Plan(
         settings=settings_of(numbers),
         rules=tuple(_rules(config)),
         class_grace_ms=tuple(config.grace),
@@ -133,8 +134,7 @@ def _compile(
         page_kib=_page_kib(),
         cpus=max(1, os.sysconf("SC_NPROCESSORS_CONF")),  # with those that are offline: numbers need not be dense
         proc=str(roots.proc),
-        zram_stat=_zram_stat(roots, store),
-        zswap_limit=_zswap_limit(roots, store),
+        zram_stat=zram_stat(roots, store),
         store_kind=store.kind,
         store_on_exit=config.store.on_exit,
         socket=config.control.socket,
@@ -155,19 +155,7 @@ def _compile(
         psi_step_us=numbers["psi_step_us"],
         tmpfs=tmpfs_rules(config, numbers["ram_kib"]),
     )
-
-
-def _zram_stat(roots: Roots, store: StoreState) -> str:
-    if not store.device or store.kind != "zram":
-        return ""
-    return str(roots.sys / "block" / os.path.basename(store.device) / "mm_stat")
-
-
-def _zswap_limit(roots: Roots, store: StoreState) -> str:
-    """Where the guard reads the limit of a zswap store: there somebody may change it at any time."""
-    from lmkd.kernel.zswap import MAX_POOL_PERCENT, path_of
-
-    return (path_of(roots, MAX_POOL_PERCENT) or "") if store.kind == "zswap" else ""
+    return with_store(plan, roots, config, store, numbers["ram_kib"])
 
 
 def _rules(config: Config) -> list[Rule]:
@@ -196,6 +184,7 @@ def policy_numbers(roots: Roots, config: Config) -> dict[str, Any]:
     from lmkd.kernel.capabilities import CAP_SYS_RESOURCE, abilities
     from lmkd.kernel.meminfo import parse_meminfo
     from lmkd.policy.derive import PSI_STEP_PLAIN_US, PSI_STEP_US, derive_numbers
+    from lmkd.store.planned import TEND_MS, writeback
 
     ram_kib = parse_meminfo((roots.proc / "meminfo").read_bytes()).total_kib
     marks = _watermarks(roots)
@@ -208,6 +197,9 @@ def policy_numbers(roots: Roots, config: Config) -> dict[str, Any]:
         "fault_meter": True,
         "tmpfs_rungs": bool(config.tmpfs),
         "tmpfs_limit_kib": min((one.limit.kib_of(ram_kib) for one in config.tmpfs if one.limit), default=0),
+        "store_limit_kib": config.store.mem_limit.kib_of(ram_kib),
+        "store_limit_max_kib": max(config.store.mem_limit.kib_of(ram_kib), config.store.mem_limit_max.kib_of(ram_kib)),
+        "tend_ms": TEND_MS if writeback(roots, config, ram_kib) is not None else 0,
         "psi_step_us": PSI_STEP_US if abilities(roots).has(CAP_SYS_RESOURCE) else PSI_STEP_PLAIN_US,
     }
     numbers = derive_numbers(facts, _overrides(config, ram_kib))

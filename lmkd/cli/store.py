@@ -42,17 +42,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     from lmkd.cli import store_trial
 
     parser = subparsers.add_parser("store", help="bring the compressed store up or down, or look at it")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="up|down|status|trial|bench")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="up|down|move|status|trial|bench")
     up = actions.add_parser("up", help="adopt the store that is up, or make one as configured")
     down = actions.add_parser("down", help="take the store down; refused while what is stored would not fit")
+    move = actions.add_parser("move", help="move the store to a new device with the settings as configured now")
+    move.add_argument("--algorithm", metavar="NAME", help="this algorithm instead of the configured one")
     status = actions.add_parser("status", help="what the store is and holds")
-    up.add_argument(
-        "--config", metavar="FILE", type=Path, action="append",
-        help="use this file instead of the system's configuration (may be repeated)",
-    )  # fmt: skip
-    for action in (up, down):
+    for action in (up, move):
+        action.add_argument(
+            "--config", metavar="FILE", type=Path, action="append",
+            help="use this file instead of the system's configuration (may be repeated)",
+        )  # fmt: skip
+    for action in (up, down, move):
         action.add_argument("--dry-run", action="store_true", help="say what would be done and touch nothing")
-    for action in (up, down, status):
+    for action in (up, down, move, status):
         action.add_argument("--json", action="store_true", help="print one JSON object")
     store_trial.add_parsers(actions)
 
@@ -68,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         from lmkd.cli import store_trial
 
         return store_trial.run(args, roots, _say)
-    return _up(args, roots) if args.action == "up" else _down(args, roots)
+    return {"up": _up, "down": _down, "move": _move}[args.action](args, roots)
 
 
 def _status(args: argparse.Namespace, roots: Roots) -> int:
@@ -88,6 +91,22 @@ def _up(args: argparse.Namespace, roots: Roots) -> int:
     spec = _wanted(args.config, roots)
     dry_run = stores.dry_run(roots) if args.dry_run else None
     state = stores.bring_up(roots, spec, _say if dry_run is None else _say_would, dry_run)
+    if dry_run is not None:
+        _say_actions(dry_run.actions)
+    print(render(state, args.json))
+    return EXIT_OK
+
+
+def _move(args: argparse.Namespace, roots: Roots) -> int:
+    from lmkd.store.dry_run import DryRunEffects
+    from lmkd.store.move import move
+    from lmkd.values import replace
+
+    spec = _wanted(args.config, roots)
+    if args.algorithm:
+        spec = replace(spec, algorithm=args.algorithm)
+    dry_run = DryRunEffects(roots) if args.dry_run else None
+    state = move(roots, spec, _say if dry_run is None else _say_would, dry_run)
     if dry_run is not None:
         _say_actions(dry_run.actions)
     print(render(state, args.json))

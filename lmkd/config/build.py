@@ -13,16 +13,18 @@ from lmkd.config.model import (
     PolicyConfig,
     StoreConfig,
     TmpfsConfig,
+    WritebackConfig,
 )
 from lmkd.config.mounts import read_mounts
 from lmkd.config.problems import Place, Problems
 from lmkd.config.scalars import Setting, default_of
-from lmkd.config.schema import FIELDS, Field, fields_of
+from lmkd.config.schema import FIELDS, NONE, Field, fields_of
 from lmkd.config.sections import Item, Reader
 from lmkd.units import format_ms
 
 _SECTION_EXAMPLES = (
     ("store", "store: {kind: zram, size: 60%}"),
+    ("store.writeback", "writeback: {huge: true, daily_limit: 64M}"),
     ("sysctls", "sysctls: {vm.swappiness: 200}"),
     ("grace", "grace: {service: 200ms}"),
     ("trim", "trim: {service: true}"),
@@ -61,10 +63,14 @@ class Settings:
 
     def read_section(self, section: Field, item: Item, reader: Reader) -> None:
         """Take the values of the keys of a mapping such as ``store``."""
-        example = next(text for key, text in _SECTION_EXAMPLES if key == section.key)
-        items = reader.mapping(item.node, section.key, example)
-        for field, part in reader.known(items or [], section.key, section.key):
-            self.read_field(field, part, section.key, reader)
+        path = section.path()
+        example = next(text for key, text in _SECTION_EXAMPLES if key == path)
+        items = reader.mapping(item.node, path, example)
+        for field, part in reader.known(items or [], path, path):
+            if field.kind == "section":
+                self.read_section(field, part, reader)
+            else:
+                self.read_field(field, part, path, reader)
 
     def take_mounts(self, item: Item, reader: Reader) -> None:
         """Take the entries of ``tmpfs``; one of the same mount in an earlier file is replaced."""
@@ -128,6 +134,25 @@ def _report_contradictions(settings: Settings, values: dict[str, Setting], probl
             if off and place and values[switch] is False and values[path] is not None and place.file == off.file:
                 problems.add(place, path, f"is never used: {switch} is false ({off}), remove one of the two")
     _report_floors(settings, values, problems)
+    _report_store(settings, values, problems)
+
+
+def _report_store(settings: Settings, values: dict[str, Setting], problems: Problems) -> None:
+    """A maximum below the limit that it is for, and writing back to nowhere."""
+    normal, most = _amount(values["store.mem_limit"]), _amount(values["store.mem_limit_max"])
+    place = settings.place("store.mem_limit_max")
+    # A share and a size are compared where the RAM is known: there the larger one counts.
+    if place and normal and most and _above(normal.pct, most.pct) | _above(normal.kib, most.kib):
+        problems.add(place, "store.mem_limit_max", "is below store.mem_limit: write at least as much, or the same to "
+                     "keep the limit where it is")
+    for path in ("store.writeback.idle", "store.writeback.huge"):
+        place = settings.place(path)
+        if place and values[path] is True and not values["store.backing_dev"]:
+            problems.add(place, path, "has nowhere to write to: give store.backing_dev a block device")
+
+
+def _above(number: int | None, other: int | None) -> bool:
+    return number is not None and other is not None and number > other
 
 
 def _report_longer(
@@ -174,6 +199,16 @@ def _store(values: dict[str, Setting]) -> StoreConfig:
         on_exit=_word(values["store.on_exit"]),
         trial=bool(values["store.trial"]),
         pool=_word(values["store.pool"]) or "auto",
+        mem_limit_max=_amount(values["store.mem_limit_max"]) or Amount(0, None),
+        recompress=_word(values["store.recompress"]).removeprefix(NONE),
+        backing_dev=_word(values["store.backing_dev"]),
+        backing_dev_force=bool(values["store.backing_dev_force"]),
+        writeback=WritebackConfig(
+            idle=bool(values["store.writeback.idle"]),
+            huge=bool(values["store.writeback.huge"]),
+            idle_age_ms=_number(values["store.writeback.idle_age"]),
+            daily_limit=_amount(values["store.writeback.daily_limit"]) or Amount(0, None),
+        ),
     )
 
 

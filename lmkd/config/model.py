@@ -35,10 +35,21 @@ class Amount:
 
 
 @value
+class WritebackConfig:
+    """What of the store is written to its backing device."""
+
+    idle: bool
+    huge: bool
+    idle_age_ms: int
+    daily_limit: Amount
+
+
+@value
 class StoreConfig:
     """The compressed swap store: ``size`` is what may be swapped out (None: as much as ``mem_limit`` holds),
-    ``mem_limit`` the RAM it may take. ``trial``: whether the algorithms may be tried once, when it is calm.
-    ``pool`` is the allocator of a zswap store, or ``auto``."""
+    ``mem_limit`` the RAM it may take, and ``mem_limit_max`` what that is raised to at most. ``trial``: whether the
+    algorithms may be tried once, when it is calm. ``pool`` is the allocator of a zswap store, or ``auto``.
+    ``recompress`` and ``backing_dev`` are empty for none."""
 
     kind: str
     algorithm: str
@@ -46,6 +57,11 @@ class StoreConfig:
     mem_limit: Amount
     swap_priority: int
     on_exit: str
+    mem_limit_max: Amount
+    recompress: str
+    backing_dev: str
+    backing_dev_force: bool
+    writeback: WritebackConfig
     trial: bool = True
     pool: str = "auto"
 

@@ -55,6 +55,7 @@ Two numbers that contradict each other are an error.
 
 _SECTIONS = (
     ("store", "The compressed store: `store`"),
+    ("store.writeback", "Writing idle and incompressible pages out: `store.writeback`"),
     ("sysctls", "Kernel settings: `sysctls`"),
     ("grace", "Grace by class: `grace`"),
     ("trim", "Paging out before pressure, by class: `trim`"),

@@ -14,6 +14,7 @@ APP = "apps[]"
 MATCH = "apps[].match"
 MOUNT = "tmpfs[]"
 AUTO = "auto"
+NONE = "none"
 
 
 @value
@@ -77,10 +78,29 @@ _STORE_FIELDS = (
           low=1, high=400, low_kib=1024),
     Field("store", "mem_limit", "amount", "30%", "How much RAM the store may take for what it holds.",
           low=1, high=100, low_kib=1024),
+    Field("store", "mem_limit_max", "amount", "60%",
+          "How far lmkd raises mem_limit while what is stored compresses well and more of it comes.",
+          low=1, high=100, low_kib=1024),
     Field("store", "swap_priority", "int", "100", "The swap priority; the highest is used first.",
           low=0, high=32767),
     Field("store", "on_exit", "word", "keep", "What becomes of the store when lmkd stops.",
           allowed=("keep", "down")),
+    Field("store", "recompress", "name", NONE,
+          "A second, denser algorithm for pages that lie idle, such as zstd (Linux 6.2); none: off."),
+    Field("store", "backing_dev", "path", "",
+          "A block device of its own that idle and incompressible pages are written to (Linux 4.14)."),
+    Field("store", "backing_dev_force", "bool", "false",
+          "true: use backing_dev even if it holds a file system or anything else known. It is destroyed."),
+    Field("store", "writeback", "section", "", "What is written to backing_dev, in calm moments only."),
+)
+_WRITEBACK = "store.writeback"
+_WRITEBACK_FIELDS = (
+    Field(_WRITEBACK, "idle", "bool", "false", "Whether pages that nobody has used for idle_age are written out."),
+    Field(_WRITEBACK, "huge", "bool", "false", "Whether pages that do not compress are written out."),
+    Field(_WRITEBACK, "idle_age", "duration", "10min", "How long a page must have been idle.",
+          low=1000, high=2_592_000_000),
+    Field(_WRITEBACK, "daily_limit", "amount", "64M", "How much is written in a day at most: it spares flash.",
+          low=1, high=400, low_kib=64),
 )
 
 # Limits: kernel Documentation/admin-guide/sysctl/vm.rst and kernel/sysctl.c; the lower limits of
@@ -204,7 +224,7 @@ _MATCH_FIELDS = tuple(Field(MATCH, key, "pattern", "", doc) for key, doc in _MAT
 assert tuple(key for key, _ in _MATCH_DOCS) == MATCH_FIELDS
 
 FIELDS: tuple[Field, ...] = (
-    *_TOP_FIELDS, *_STORE_FIELDS, *_SYSCTL_FIELDS, *_GRACE_FIELDS, *_TRIM_FIELDS, *_FREEZE_FIELDS,
+    *_TOP_FIELDS, *_STORE_FIELDS, *_WRITEBACK_FIELDS, *_SYSCTL_FIELDS, *_GRACE_FIELDS, *_TRIM_FIELDS, *_FREEZE_FIELDS,
     *_POLICY_FIELDS, *_OTHER_FIELDS,
     *_MOUNT_FIELDS, *_APP_FIELDS, *_MATCH_FIELDS,
 )

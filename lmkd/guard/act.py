@@ -34,6 +34,9 @@ if TYPE_CHECKING:
         def hasten(self, pid: int) -> None:
             """Let it run as soon as anybody: a victim frees its memory itself, and the helper's look may hold it."""
 
+        def limit(self, path: str, kib: int) -> str:
+            """Set a zram's mem_limit; empty when set, else why not."""
+
         def close(self, handle: Handle) -> None:
             """Let go of it."""
 
@@ -124,6 +127,18 @@ class RealPort:
         except OSError:
             return  # it has died: nothing is held any more
 
+    def limit(self, path: str, kib: int) -> str:
+        """See ``Port.limit``."""
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(descriptor, b"%d" % (kib << 10))
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            return f"{path}: {error.strerror}"
+        return ""
+
     def close(self, handle: Handle) -> None:
         """See ``Port.close``."""
         if handle.descriptor >= 0:
@@ -141,6 +156,10 @@ class DryPort(RealPort):
     def release(self, handle: Handle) -> str:
         """Nothing is released."""
         return ""
+
+    def limit(self, path: str, kib: int) -> str:
+        """Nothing is set."""
+        return "dry run"
 
     def hasten(self, pid: int) -> None:
         """Nobody dies."""

@@ -7,15 +7,14 @@ import mmap
 import os
 import struct
 
-from lmkd.held import Clean, Tend, TmpfsAnswer
-from lmkd.model import Compact, Freeze, Refresh, Renice, Thaw, Trim
+from lmkd.held import TmpfsAnswer
 from lmkd.policy.table import TABLE_BYTES, PackedTable, pack_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lmkd.model import Candidate, Explain
+    from lmkd.model import Candidate
 
 RING_BYTES = 65536
 RECORD_BYTES_MAX = 4000
@@ -29,22 +28,15 @@ _ANSWER = 128
 _ANSWER_HEAD = struct.Struct("=didIiIf")
 _ANSWER_ROW = struct.Struct("=iQI")
 GAINS_MAX = 32
+_STORES, _BUSY = 1024, 1056
+_DEVICES = struct.Struct("=I9h")
+STORES_MAX = 8
 _STATUS = 4096
 _RING = _STATUS + STATUS_BYTES
 _TABLES = _RING + RING_BYTES
 EXCHANGE_BYTES = _TABLES + 2 * TABLE_BYTES
 _COMMAND = struct.Struct("=B3xiQ")
 COMMAND_BYTES = _COMMAND.size
-REFRESH, REFRESH_URGENT, REAP, EXPLAIN, DRAIN_LOG, HOOK, STOP, GROUP, TRIM, KILLED, FREEZE, THAW, COMPACT, RENICE = (
-    range(1, 15)
-)
-TEND, CLEAN = 15, 16
-TEND_SHORT, TEND_LOOK = 1, 2
-"""Of a TEND command's argument."""
-GROUP_KILL = 1 << 32
-"""Beside the rule's index in a GROUP command: SIGKILL is meant, not SIGTERM."""
-START_BITS = 40
-"""Of a FREEZE or RENICE command's argument: the start time, above it the milliseconds. Of KILLED: when."""
 POST_BYTES = 4096
 """A pipe takes so much at once or not at all (PIPE_BUF), so posts never mix."""
 PIPE_BYTES = 65536
@@ -53,28 +45,6 @@ _FRAME_MARK = 0x4C6D
 TRIES = 20
 RATIO_SCALE = 1000
 GROWER_FRESH_MS = 400.0
-
-
-def command_of(
-    action: Refresh | Trim | Compact | Freeze | Thaw | Renice | Explain | Tend | Clean
-) -> tuple[int, int, int]:
-    """(operation, pid, argument) of an action that is the helper's."""
-    if isinstance(action, Refresh):
-        return (REFRESH_URGENT if action.urgent else REFRESH), 0, 0
-    if isinstance(action, Trim):
-        return TRIM, 0, action.kib
-    if isinstance(action, Compact):
-        return COMPACT, 0, action.slack_kib
-    if isinstance(action, (Freeze, Renice)):
-        operation = FREEZE if isinstance(action, Freeze) else RENICE
-        return operation, action.pid, action.start_ticks | action.ms << START_BITS
-    if isinstance(action, Thaw):
-        return THAW, action.pid, 0
-    if isinstance(action, Tend):
-        return TEND, 0, TEND_SHORT * action.short | TEND_LOOK * action.look
-    if isinstance(action, Clean):
-        return CLEAN, 0, action.kib
-    return EXPLAIN, 0, action.shmem_kib
 
 
 class Exchange:
@@ -142,6 +112,18 @@ class Exchange:
     def set_grower(self, pid: int, rate_kib_s: float, seen_ms: float) -> None:
         """The process whose size grew most when the helper last looked at all of them, and how fast."""
         struct.pack_into("=ifd", self._view, _GROWER, pid, rate_kib_s, seen_ms)
+
+    def set_stores(self, numbers: tuple[int, ...], own: int) -> None:
+        """The zram devices in use as swap, by priority, and which is lmkd's own (-1: none); ``STORES_MAX`` of them."""
+        turn = _WORDS.unpack_from(self._view, _STORES)[0] & 0xFFFFFFFE
+        _WORDS.pack_into(self._view, _STORES, turn + 1)
+        row = (*numbers[:STORES_MAX], *[-1] * (STORES_MAX - len(numbers)))
+        _DEVICES.pack_into(self._view, _STORES, turn + 1, own, *row)
+        _WORDS.pack_into(self._view, _STORES, (turn + 2) & 0xFFFFFFFF)
+
+    def set_store_busy(self, busy: bool) -> None:
+        """Say before and after it that the kernel works on a device for us: it holds the device's lock meanwhile."""
+        _WORDS.pack_into(self._view, _BUSY, int(busy))
 
     @property
     def log_position(self) -> int:
@@ -239,6 +221,17 @@ class Exchange:
         """Who grows and how fast (KiB/s), by the helper's last look at all sizes; 0 for nobody, or if that is old."""
         pid, rate_kib_s, seen_ms = struct.unpack_from("=ifd", self._view, _GROWER)
         return (pid, rate_kib_s) if t_ms - seen_ms <= GROWER_FRESH_MS else (0, 0.0)
+
+    def stores(self) -> tuple[int, tuple[int, ...], int]:
+        """(generation, devices, own) as last told; an odd generation while it is being told."""
+        turn, own, *row = _DEVICES.unpack_from(self._view, _STORES)
+        if _WORDS.unpack_from(self._view, _STORES)[0] != turn:
+            turn = 1
+        return turn, tuple(number for number in row if number >= 0), own
+
+    def store_busy(self) -> bool:
+        """Is the helper at work on a device?"""
+        return bool(_WORDS.unpack_from(self._view, _BUSY)[0])
 
     def write_record(self, line: bytes) -> None:
         """Append one line (without its newline) to the ring; the oldest ones make room.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import select
 
 from lmkd.errors import KernelInterfaceError
-from lmkd.guard.exchange import DRAIN_LOG, GROUP, GROUP_KILL, HOOK, KILLED, REAP, command_of
+from lmkd.guard.commands import DRAIN_LOG, GROUP, GROUP_KILL, HOOK, KILLED, REAP, command_of
 from lmkd.guard.observe import now_ms
 from lmkd.guard.status import status_line
-from lmkd.model import Escalate, Kill, Note, Reap, Victim
+from lmkd.model import Escalate, Kill, Limit, Note, Reap, Victim
 from lmkd.policy.step import State, step
 from lmkd.values import replace
 
@@ -166,7 +166,7 @@ class Guard:
         if eased or (sample.t_ms - self._shown_ms >= SHOW_EVERY_MS and self.state.flight is None):
             self._shown_ms = sample.t_ms
             self._exchange.write_status(status_line(self.state, self.plan, self.wakeups, sample))
-        if any(isinstance(action, (Note, Kill, Escalate)) for action in actions):
+        if any(isinstance(action, (Note, Kill, Escalate, Limit)) for action in actions):
             self._exchange.ask(DRAIN_LOG)
 
     def _perform(self, action: Action, woke_ms: float) -> None:
@@ -178,8 +178,16 @@ class Guard:
             self._escalate(action)
         elif isinstance(action, Reap):
             self._reap(action)
+        elif isinstance(action, Limit):
+            self._limit(action)
         else:
             self._exchange.ask(*command_of(action))
+
+    def _limit(self, action: Limit) -> None:
+        path = self._observer.stores.limit_path
+        if path:  # else the policy asks again
+            numbers = (*action.numbers, ("refused", self._port.limit(path, action.kib)))
+            self._recorder.write(Note("store_limit", numbers), now_ms())
 
     def _reap(self, action: Reap) -> None:
         if self.plan.dry_run:
@@ -285,5 +293,6 @@ class Guard:
     def adopt(self, plan: Plan) -> None:
         """Go on by a new plan; what was learned and what is in flight stays."""
         self.plan = plan
+        self._observer.stores.own_max_kib = plan.settings.store_limit_max_kib
         self.state = replace(self.state, refreshed_ms=-1e9)
         self._due_ms = 0.0

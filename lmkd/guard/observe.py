@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 from lmkd.errors import KernelInterfaceError
+from lmkd.guard.stores import Stores
 from lmkd.kernel.counters import find_number
 from lmkd.kernel.meminfo import parse_meminfo
 from lmkd.kernel.pinned import PinnedFile
 from lmkd.kernel.process import read_sizes
 from lmkd.kernel.psi import parse_psi
-from lmkd.kernel.store_stat import StoreFiles
 from lmkd.model import Sample
 
 TYPE_CHECKING = False
@@ -48,8 +48,10 @@ class Observer:
         meter: FaultMeter | None,
         ratio_of: Callable[[int | None], float | None] = _unknown,
         grower: Callable[[float], tuple[int, float]] = _nobody,
+        stores: Stores | None = None,
     ) -> None:
         """``ratio_of`` tells what the helper sampled of a process, ``grower`` who it saw grow, and how fast."""
+        self.stores = stores or Stores(plan)
         self._grower = grower
         self._ratio_of = ratio_of
         self._proc = plan.proc
@@ -58,7 +60,6 @@ class Observer:
         self._meminfo = PinnedFile(f"{plan.proc}/meminfo")
         self._vmstat = PinnedFile(f"{plan.proc}/vmstat")
         self._psi = PinnedFile(f"{plan.proc}/pressure/memory")
-        self._store = StoreFiles(plan.proc, plan.zram_stat, plan.zswap_limit)
         self._last_ms = now_ms()
         self._suspect = 0
 
@@ -87,7 +88,7 @@ class Observer:
             shmem_kib=memory.shmem_kib,
             swap_total_kib=memory.swap_total_kib,
             swap_free_kib=memory.swap_free_kib,
-            store=self._store.sample(data),
+            store=self.stores.sample(data),
             some_us=psi.some_us if psi else None,
             full_us=psi.full_us if psi else None,
             refault_anon=find_number(vmstat, b"workingset_refault_anon "),

@@ -11,7 +11,7 @@ from lmkd.guard.act import RealPort
 from lmkd.guard.record import encode
 from lmkd.kernel.fault_meter import sampled_pids
 from lmkd.kernel.process import read_sizes, read_stat
-from lmkd.model import FLAG_GROUP, Candidate, Sample, Victim
+from lmkd.model import FLAG_GROUP, Candidate, Sample, StoreSample, Victim
 from lmkd.policy.step import State, step
 from lmkd.policy.table import table_of
 
@@ -49,6 +49,7 @@ def rehearse(plan: Plan, exchange: Exchange, observer: Observer, meter: FaultMet
                 shmem_kib=0,
                 swap_total_kib=0,
                 swap_free_kib=0,
+                store=StoreSample(8192, 2048, 4096, 4096, 0, 65536, False, 4096, 4096),
                 some_us=0,
                 full_us=0,
                 refault_anon=0,

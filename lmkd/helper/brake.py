@@ -6,7 +6,7 @@ import os
 import time
 
 from lmkd.guard.act import RealPort
-from lmkd.guard.exchange import FREEZE, KILLED, RENICE, START_BITS, THAW
+from lmkd.guard.commands import FREEZE, KILLED, RENICE, START_BITS, THAW
 from lmkd.helper.groups import descendants
 from lmkd.helper.reniced import Reniced
 from lmkd.helper.stopped import Stopped

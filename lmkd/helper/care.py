@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 
-from lmkd.helper.compactor import Compactor
 from lmkd.helper.pager import Pager
-from lmkd.helper.rejects import Rejects
 from lmkd.helper.shield import Shield
+from lmkd.helper.store_care import StoreCare
 from lmkd.kernel.freezer import find_mount
 from lmkd.model import FLAG_DECLARED_FOREGROUND
 
@@ -15,20 +14,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from lmkd.guard.exchange import Exchange
     from lmkd.helper.trial import TrialRun
     from lmkd.kernel.syscalls import Libc
     from lmkd.model import Candidate
     from lmkd.plan import Plan
 
 
-ZSWAP_COUNTERS = "/sys/kernel/debug/zswap"
-
-
 class Care:
     """Owns the four of them. In a dry run nothing is touched."""
 
     def __init__(
-        self, plan: Plan, libc: Libc, report: Callable[[str, tuple[tuple[str, object], ...], str], None]
+        self,
+        plan: Plan,
+        libc: Libc,
+        report: Callable[[str, tuple[tuple[str, object], ...], str], None],
+        exchange: Exchange | None = None,
     ) -> None:
         settings = plan.settings
         self._active = not plan.dry_run
@@ -36,10 +37,7 @@ class Care:
         mount = find_mount(plan.proc) if self._active else ""
         piece_kib = settings.trim_piece_kib
         self._pager = Pager(plan.proc, plan.page_kib * 1024, libc, report, mount=mount, trim_piece_kib=piece_kib)
-        self._compactor = Compactor(plan.zram_stat, report)
-        is_zswap = bool(plan.zswap_limit)
-        vmstat = f"{plan.proc}/vmstat" if is_zswap else ""
-        self._rejects = Rejects(ZSWAP_COUNTERS if is_zswap else "", vmstat, report)
+        self.store = StoreCare(plan, report, exchange)
         self._shield = Shield(plan.proc, mount if settings.protect_foreground else "", settings.ram_kib, report)
         self._rows: list[Candidate] = []
         self._trial: TrialRun | None = None
@@ -55,20 +53,21 @@ class Care:
 
     def timeout_ms(self) -> float | None:
         """How long the loop may wait until the next piece; None: for ever."""
-        paced = self._pager.timeout_ms()
+        paced, tended = self._pager.timeout_ms(), self.store.timeout_ms()
         trial = self._trial.timeout_ms(_now_ms()) if self._trial is not None else None
-        return paced if trial is None else trial if paced is None else min(paced, trial)
+        return min((one for one in (paced, tended, trial) if one is not None), default=None)
 
     def turn(self) -> None:
         """One piece of work, if it is time."""
         self._pager.turn()
+        self.store.turn()
         if self._trial is not None:
             self._trial.turn(_now_ms())
 
     def renew(self, rows: list[Candidate], grower: int) -> None:
         """All were just looked at: ``rows`` are they, ``grower`` is who grew (0: nobody)."""
         self._rows = rows
-        self._rejects.look(time.monotonic_ns() / 1e6)
+        self.store.look(_now_ms())
         if not self._active:
             return
         if self._trial is not None:
@@ -87,11 +86,12 @@ class Care:
     def compact(self) -> None:
         """Compact the store, if that pays."""
         if self._active:
-            self._compactor.compact()
+            self.store.compact()
 
     def close(self) -> None:
         """Put back what was changed for good."""
         self._shield.put_back()
+        self.store.close()
         if self._trial is not None:
             self._trial.close()
 

@@ -38,6 +38,11 @@ class Compactor:
         self._rest_ms = REST_MS
         self._due_ms = 0.0
 
+    def turn_to(self, stat_path: str) -> None:
+        """Compact another device from here on; what was learned of the last one does not hold for it."""
+        if stat_path != self._stat:
+            self._stat, self._rest_ms, self._due_ms = stat_path, REST_MS, 0.0
+
     def compact(self) -> None:
         """Compact if the slack says so and the last one paid; the record tells what came back."""
         began_ms = self._clock()

@@ -7,7 +7,7 @@ import select
 import time
 
 from lmkd.guard.act import RealPort
-from lmkd.guard.exchange import (
+from lmkd.guard.commands import (
     CLEAN,
     COMPACT,
     DRAIN_LOG,
@@ -15,6 +15,7 @@ from lmkd.guard.exchange import (
     GROUP,
     GROUP_KILL,
     HOOK,
+    MAINTAIN,
     REAP,
     REFRESH,
     REFRESH_URGENT,
@@ -33,7 +34,6 @@ from lmkd.helper.sample import sample_ratio
 from lmkd.helper.scout import Scout
 from lmkd.helper.tmpfs import Tmpfs
 from lmkd.kernel.proc_events import open_proc_events
-from lmkd.kernel.store_stat import StoreFiles
 from lmkd.kernel.syscalls import Libc
 
 TYPE_CHECKING = False
@@ -54,7 +54,6 @@ BATCH_MS = 100
 ALERT_LOOKS = 5
 """What came back after its kill must be stopped before it has grown, so each batch is looked at so often meanwhile."""
 SCAN_EVERY_MS = 10_000
-STORE_SHARE_DEFAULT = 0.4
 LOG = 2
 LOG_PREFIX = b"lmkd: "
 
@@ -69,7 +68,6 @@ class Helper:
         self._exchange = exchange
         self._libc = Libc()
         self._scout = Scout(plan, (guard_pid, os.getpid()), exchange.post)
-        self._store = StoreFiles(plan.proc, plan.zram_stat, plan.zswap_limit)
         self._position = exchange.log_position
         self._log_from = LEVELS.index(plan.log_level)
         self._poll = select.poll()
@@ -81,8 +79,9 @@ class Helper:
         else:
             exchange.post("degraded", (("feature", "control socket"), ("cost", self._desk.error)), "warning")
         self._hooks = Hooks(exchange.post)
-        self._tmpfs = Tmpfs(plan, exchange, self._scout, self._hooks, self._store_share)
-        self._care = Care(plan, self._libc, exchange.post)
+        self._care = Care(plan, self._libc, exchange.post, exchange)
+        self._care.store.watch(self._poll)
+        self._tmpfs = Tmpfs(plan, exchange, self._scout, self._hooks, self._care.store.share)
         self._brake = Brake(plan, self._scout, self._libc, (guard_pid, os.getpid()), exchange.post)
         self._rows: list[Candidate] = []
         self._running = True
@@ -135,6 +134,7 @@ class Helper:
         elif self._events < 0 and _now_ms() >= self._scan_due_ms:
             self._refresh()
         self._desk.collect()
+        self._care.store.notice(ready)
         self._care.turn()
         self._brake.turn()
 
@@ -169,6 +169,8 @@ class Helper:
                 self._end_group(pid, argument)
             elif operation in BRAKE_COMMANDS:
                 self._brake.obey(operation, pid, argument)
+            elif operation == MAINTAIN:
+                self._care.store.tend(bool(argument))
             elif operation == STOP:
                 self._running = False
         self._tmpfs.take(commands)
@@ -213,7 +215,7 @@ class Helper:
         self._sample_grower()
 
     def _publish(self) -> None:
-        self._rows = self._scout.candidates(self._store_share())
+        self._rows = self._scout.candidates(self._care.store.share())
         self._exchange.publish(self._rows, _now_ms())
 
     def _sample_grower(self) -> None:
@@ -225,13 +227,6 @@ class Helper:
             ratio = sample_ratio(self._plan.proc, pid, self._plan.page_kib * 1024)
             if ratio is not None:
                 self._exchange.set_grower_ratio(pid, ratio)
-
-    def _store_share(self) -> float:
-        """What a swapped page occupies: used over stored, by the store's own count."""
-        store = self._store.sample()
-        if store is None or store.orig_kib < 1024:
-            return STORE_SHARE_DEFAULT
-        return min(1.0, store.used_kib / store.orig_kib)
 
     def _set_nice(self, nice: int) -> None:
         """Low priority as a rule; more while the guard waits, else spinning tasks starve it."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from lmkd.guard.exchange import CLEAN, EXPLAIN, GAINS_MAX, TEND, TEND_LOOK, TEND_SHORT
+from lmkd.guard.commands import CLEAN, EXPLAIN, TEND, TEND_LOOK, TEND_SHORT
+from lmkd.guard.exchange import GAINS_MAX
 from lmkd.held import TmpfsAnswer
 from lmkd.helper.clean import Cleaner
 from lmkd.helper.groups import members

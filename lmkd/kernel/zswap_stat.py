@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lmkd.kernel.counters import find_number
+from lmkd.kernel.pinned import PinnedFile, read_once
 from lmkd.model import StoreSample
 
 SAFE_PCT = 85
@@ -26,4 +27,17 @@ def zswap_sample(meminfo: bytes, percent: int | None) -> StoreSample | None:
     if used_kib is None or orig_kib is None or total_kib is None:
         return None
     full_kib = 0 if percent is None else total_kib * min(percent, 100) // 100
-    return StoreSample(orig_kib, used_kib, used_kib, full_kib * SAFE_PCT // 100, full_kib)
+    return StoreSample(orig_kib, used_kib, used_kib, full_kib * SAFE_PCT // 100, full_kib=full_kib)
+
+
+class ZswapStat:
+    """Keeps the file of the limit open: somebody may change it at any time."""
+
+    def __init__(self, proc: str, limit: str) -> None:
+        self._proc = proc
+        self._limit = PinnedFile(limit)
+
+    def sample(self, meminfo: bytes = b"") -> StoreSample | None:
+        """The store now; None when the kernel does not tell. ``meminfo``: /proc/meminfo if it was read already."""
+        meminfo = meminfo or read_once(f"{self._proc}/meminfo") or b""
+        return zswap_sample(meminfo, parse_percent(self._limit.read()))

@@ -135,6 +135,10 @@ NUMBERS = (
     Number("protect_foreground", "policy.protect_foreground", fixed=True),
     Number("tmpfs_rungs", fact="whether `tmpfs` gives anything to tell or to delete", fixed=False),
     Number("tmpfs_limit_kib", fact="the lowest limit of `tmpfs`, 0 without one", fixed=0),
+    Number("store_limit_kib", fact="store.mem_limit", of="ram_kib", times=30, per=100),
+    Number("store_limit_max_kib", fact="store.mem_limit_max", of="ram_kib", times=60, per=100,
+           at_least="store_limit_kib"),
+    Number("tend_ms", fact="10 min with store.writeback or store.recompress, else 0: never", fixed=0),
 )  # fmt: skip
 PSI_STEP_US, PSI_STEP_PLAIN_US = 1000, 2_000_000
 

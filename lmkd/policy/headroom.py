@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lmkd.model import Sample, Settings
+from lmkd.policy.governor import may_rise_kib
 from lmkd.values import replace, value
 
 RATIO_DEFAULT = 2.5
@@ -13,14 +14,19 @@ RATIO_STEP_KIB = 2048
 """The marginal ratio is measured anew for every so much that the store took: less is noise of its own bookkeeping."""
 SWAPPABLE_PCT = 75
 """Share of the anonymous memory that can be stored at all without storing what runs: the rest is somebody's work."""
+DISK_KIB_S, DISK_MS = 8192, 1000
+"""What a swap on a disk counts: as much as slow flash takes while a kill would still come in time. Growth below that
+speed is written out as it comes, anything faster ends in a stall however large the disk is."""
 
 
 @value
 class Headroom:
-    """All in KiB. ``free`` is above the low watermark and may be negative; ``total`` is the sum of the three.
+    """All in KiB. ``free`` is above the low watermark and may be negative; ``total`` is the sum of free, cache, store,
+    disk.
 
-    ``store_left_kib`` is the RAM that the store may still take (not part of the sum), ``pool_left_kib`` what it could
-    take until the kernel refuses and reclaims in vain; None where there is no such limit.
+    Not part of the sum: ``store_left_kib`` is the RAM that the store may still take, ``rise_kib`` of it only when the
+    governor has raised its limit; ``pool_left_kib`` is what it could take until the kernel refuses and reclaims in
+    vain, None where there is no such limit.
     """
 
     free_kib: int
@@ -28,6 +34,8 @@ class Headroom:
     store_kib: int
     total_kib: int
     store_left_kib: int = 0
+    disk_kib: int = 0
+    rise_kib: int = 0
     pool_left_kib: int | None = None
 
 
@@ -57,22 +65,36 @@ def headroom(
     free = sample.free_kib - settings.watermark_low_kib
     # Shmem is counted in the kernel's "file" LRUs nowhere in these figures: the lists used here are per type.
     cache = max(0, sample.file_kib - sample.dirty_kib - settings.file_floor_kib)
-    left = sample.swap_free_kib
+    slots, disk = _slots_and_disk(sample)
+    left, rise = slots, 0
     if sample.store is not None and sample.store.limit_kib > 0:
-        left = max(0, sample.store.limit_kib - sample.store.used_kib)
+        rise = may_rise_kib(sample.store, settings, min(ratio, grower_ratio or ratio))
+        left = max(0, sample.store.limit_kib + rise - sample.store.used_kib)
     resident = sample.grower_resident_kib or 0 if growing_kib is None else growing_kib
     growing = min(sample.anon_kib, resident) if grower_ratio is not None else 0
     others = max(0, (sample.anon_kib + sample.shmem_kib) * SWAPPABLE_PCT // 100 - growing)
     store = stored = 0
     for pages, at in ((others, ratio), (growing, min(ratio, grower_ratio or ratio))):
-        moved = min(pages, sample.swap_free_kib - stored, int((left - store_taken(stored, store)) * at))
+        moved = min(pages, slots - stored, int((left - store_taken(stored, store)) * at))
         if moved > 0 and at > 1:
             stored += moved
             store += int(moved * (1 - 1 / at))
     pool_left = None
     if sample.store is not None and sample.store.full_kib > 0:
         pool_left = sample.store.full_kib - sample.store.used_kib
-    return Headroom(free, cache, store, free + cache + store, min(left, sample.swap_free_kib), pool_left)
+    disk = min(disk, max(0, others + growing - stored), DISK_KIB_S * DISK_MS // 1000)
+    return Headroom(free, cache, store, free + cache + store + disk, min(left, slots), disk, rise, pool_left)
+
+
+def _slots_and_disk(sample: Sample) -> tuple[int, int]:
+    """SwapFree apart: what is free in the compressed store, and what is on disks and will be reached."""
+    store, free = sample.store, sample.swap_free_kib
+    if store is None:
+        return 0, free
+    if store.slots_free_kib is None:
+        return free, 0
+    slots = min(free, store.slots_free_kib)
+    return slots, 0 if store.closes else free - slots
 
 
 def store_taken(stored_kib: int, gained_kib: int) -> int:
@@ -122,14 +144,17 @@ def store_fails_ms(measured: StoreRatio, room: Headroom) -> float | None:
     return left / measured.fills_kib_s * 1000 if measured.fills_kib_s > 0 else None
 
 
-def store_lasts_ms(measured: StoreRatio, sample: Sample) -> float | None:
-    """Milliseconds until the store is at its limit as it fills now; None without a limit or without filling."""
+def store_lasts_ms(measured: StoreRatio, room: Headroom, sample: Sample) -> float | None:
+    """Milliseconds until the store is at its limit as it fills now; None without a limit or without filling.
+
+    The limit is what the governor would raise it to.
+    """
     store = sample.store
     if store is None or store.limit_kib <= 0 or measured.fills_kib_s <= 0:
         return None
-    return max(0, store.limit_kib - store.used_kib) / measured.fills_kib_s * 1000
+    return max(0, store.limit_kib + room.rise_kib - store.used_kib) / measured.fills_kib_s * 1000
 
 
 def store_ends_ms(measured: StoreRatio, room: Headroom, sample: Sample) -> tuple[float | None, float | None]:
     """``store_lasts_ms`` and ``store_fails_ms``."""
-    return store_lasts_ms(measured, sample), store_fails_ms(measured, room)
+    return store_lasts_ms(measured, room, sample), store_fails_ms(measured, room)

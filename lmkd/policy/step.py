@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmkd.model import FLAG_RESPAWNED, Compact, Explain, Kill, Note, Refresh, Sample, Settings, Trim, Wake
+from lmkd.model import FLAG_RESPAWNED, Explain, Kill, Note, Refresh, Sample, Settings, Trim, Wake
 from lmkd.policy import flight as flights
 from lmkd.policy import forecast as forecasts
 from lmkd.policy import freeze, renice, tmpfs, trim
@@ -13,6 +13,7 @@ from lmkd.policy.headroom import Headroom, StoreRatio, forget_filling, headroom,
 from lmkd.policy.learned import Learned, learn, with_learned
 from lmkd.policy.pressure import Pressure, Signs, Stall, judge, measure_stall
 from lmkd.policy.tmpfs import Tmpfs
+from lmkd.policy.upkeep import Upkeep, keep_up
 from lmkd.policy.victim import Choice, choose
 from lmkd.policy.wake import next_wake
 from lmkd.values import replace, value
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 REFRESH_EVERY_MS = 150.0
 REFUSE_EVERY_MS = 2000.0
 ENDED_KEPT = 64
-COMPACT_MIN_KIB = 1024
 OFFENDER_PCT = 15
 """One that came back and has less of the RAM than this has not gone wrong again yet."""
 
@@ -51,6 +51,7 @@ class State:
     trimming: bool = False
     frost: freeze.Frost = freeze.Frost()
     lowered: renice.Lowered = renice.Lowered()
+    upkeep: Upkeep = Upkeep()
     kills: int = 0
     room: Headroom = Headroom(0, 0, 0, 0)
     exhaustion_ms: float = forecasts.NEVER_MS
@@ -89,9 +90,11 @@ def step(
     state, trims = _trim(state, sample, settings)
     growing = state.watch.grower if state.flight is None else None  # a victim needs the processor to free its memory
     lowered, asks = renice.decide(state.lowered, sample, settings, table, growing, state.room)
-    state = replace(state, lowered=lowered)
+    died = any(isinstance(action, Note) and action.event == "receipt" for action in actions)
+    upkeep, chores = keep_up(state.upkeep, sample, settings, state.ratio, state.ballast.ratio, state.level, died)
+    state = replace(state, lowered=lowered, upkeep=upkeep)
     wake = next_wake(settings, state.level, state.room, state.forecast, state.flight is not None)
-    return state, actions + trims + asks, wake
+    return state, actions + trims + asks + chores, wake
 
 
 def _tend(state: State, sample: Sample, settings: Settings) -> tuple[State, tuple[Action, ...]]:
@@ -191,9 +194,7 @@ def _account(state: State, sample: Sample, settings: Settings) -> tuple[State, t
     )
     note = flights.receipt(flight, landing)
     taught = (("kill_ms", round(learned.kill_ms, 1)), ("gain_factor", round(learned.gain_factor, 2)))
-    slack_kib = 0 if sample.store is None else sample.store.used_kib - sample.store.compressed_kib
-    compacts = (Compact(slack_kib),) if slack_kib >= COMPACT_MIN_KIB else ()
-    return state, (*actions, replace(note, fields=(*note.fields, *taught)), *compacts)
+    return state, (*actions, replace(note, fields=(*note.fields, *taught)))
 
 
 def _decide(

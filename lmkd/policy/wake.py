@@ -32,7 +32,7 @@ def next_wake(settings: Settings, level: str, room: Headroom, forecast: Forecast
     after = min(float(settings.idle_interval_ms), limits[level], exhaustion_ms(rate, distance) / LOOKS)
     if rate > 0 and room.free_kib + room.cache_kib <= settings.headroom_floor_kib:
         # What goes into the store takes no page fault, and pages that do not compress fill it as fast as it can take.
-        after = min(after, exhaustion_ms(STORE_FILLS_KIB_S, room.store_left_kib) / LOOKS)
+        after = min(after, exhaustion_ms(STORE_FILLS_KIB_S, room.store_left_kib - room.rise_kib) / LOOKS)
     if rate > 0 and room.pool_left_kib is not None and room.free_kib <= settings.headroom_floor_kib:
         after = min(after, exhaustion_ms(STORE_FILLS_KIB_S, room.pool_left_kib) / LOOKS)
     if in_flight:

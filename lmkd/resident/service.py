@@ -9,12 +9,14 @@ import select
 import sys
 
 from lmkd.guard.act import DryPort, RealPort
-from lmkd.guard.exchange import STOP, Exchange
+from lmkd.guard.commands import STOP
+from lmkd.guard.exchange import Exchange
 from lmkd.guard.loop import Guard
 from lmkd.guard.observe import Observer, now_ms
 from lmkd.guard.record import Recorder
 from lmkd.guard.rehearse import rehearse
 from lmkd.guard.reload import Reload
+from lmkd.guard.stores import Stores
 from lmkd.kernel.fault_meter import FaultMeter
 from lmkd.kernel.memlock import forget_clean_pages, join_pages, lock_memory, own_pages
 from lmkd.kernel.notify import notify
@@ -55,7 +57,9 @@ class Resident:
         self._apart: list[tuple[int, int]] = []
         self._meter = meter = self._open_meter(plan)
         self._plan = plan = _without_meter(plan) if meter is None else plan
-        self._observer = Observer(plan, meter, exchange.grower_ratio, exchange.grower)
+        self._observer = Observer(
+            plan, meter, exchange.grower_ratio, exchange.grower, Stores(plan, exchange.stores, exchange.store_busy)
+        )
         self._guard = Guard(
             plan,
             self._observer,
@@ -197,6 +201,7 @@ class Resident:
                 return
             if pid == self._guard.helper:
                 self._guard.helper = 0
+                self._exchange.set_store_busy(False)
                 self._helper_ended(pid, os.waitstatus_to_exitcode(status))
             elif pid == self._reload.child:
                 plan = self._reload.finish(status, self._guard)

@@ -54,6 +54,10 @@ class DryRunEffects(Effects):
         """Notes it."""
         self.actions.append(f"reset zram{number}")
 
+    def mark_backing(self, path: str) -> None:
+        """Notes it."""
+        self.actions.append(f"write over {path}: it becomes a backing device")
+
     def write_header(self, number: int, header: bytes) -> None:
         """Notes it."""
         self.actions.append(f"write a swap header of {len(header)} bytes to zram{number}")
@@ -65,6 +69,9 @@ class DryRunEffects(Effects):
     def swapoff(self, number: int) -> None:
         """Notes it."""
         self.actions.append(f"swapoff zram{number}")
+
+    def be_nice(self) -> None:
+        """Nothing to yield for."""
 
     def set_sysctl(self, name: str, number: int) -> int:
         """Notes it."""

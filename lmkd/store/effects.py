@@ -9,6 +9,7 @@ import time
 
 from lmkd.errors import KernelInterfaceError, StoreError
 from lmkd.kernel import modules, swap, sysctl, zram
+from lmkd.kernel.blank import write_mark
 from lmkd.kernel.files import errno_of, errno_text, write_atomic, write_text
 from lmkd.store.nodes import ensure_node
 
@@ -58,6 +59,10 @@ class Effects:
         """Empty a device and return it to size 0."""
         raise NotImplementedError
 
+    def mark_backing(self, path: str) -> None:
+        """Mark a block device as a backing device of lmkd's: what was on it is lost."""
+        raise NotImplementedError
+
     def write_header(self, number: int, header: bytes) -> None:
         """Write the swap header."""
         raise NotImplementedError
@@ -68,6 +73,10 @@ class Effects:
 
     def swapoff(self, number: int) -> None:
         """Bring all that is stored back into memory and stop using the device as swap."""
+        raise NotImplementedError
+
+    def be_nice(self) -> None:
+        """Leave the processor to everybody else from here on."""
         raise NotImplementedError
 
     def set_sysctl(self, name: str, number: int) -> int:
@@ -144,6 +153,13 @@ class KernelEffects(Effects):
         """As the port says; the kernel itself refuses one that is in use."""
         while_busy(lambda: write_text(zram.attribute(self._roots, number, "reset"), "1"))
 
+    def mark_backing(self, path: str) -> None:
+        """As the port says."""
+        try:
+            write_mark(path)
+        except OSError as error:
+            raise KernelInterfaceError(f"{path}: cannot write: {errno_text(error)}") from error
+
     def write_header(self, number: int, header: bytes) -> None:
         """As the port says."""
         swap.write_swap_header(zram.node(self._roots, number), header)
@@ -155,6 +171,11 @@ class KernelEffects(Effects):
     def swapoff(self, number: int) -> None:
         """As the port says."""
         self._calls.swapoff(str(zram.node(self._roots, number)))
+
+    def be_nice(self) -> None:
+        """As the port says."""
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, 19)
 
     def set_sysctl(self, name: str, number: int) -> int:
         """As the port says."""

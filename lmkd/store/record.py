@@ -25,13 +25,18 @@ PHASES = (MAKING, UP, TAKING_DOWN)
 
 @value
 class StoreRecord:
-    """One note: the device (``zram0``), how far it is, and whether lmkd added or adopted it."""
+    """One note: the device (``zram0``), how far it is, and whether lmkd added or adopted it.
+
+    ``draining`` is the device that this one takes the place of, empty for none.
+    """
 
     boot_id: str
     device: str
     phase: str
     hot_added: bool = False
     adopted: bool = False
+    draining: str = ""
+    draining_hot_added: bool = False
 
 
 def store_path(roots: Roots) -> Path:
@@ -72,7 +77,13 @@ def parse_record(text: str) -> StoreRecord | None:
         return None
     if device_number(device) is None or "/" in device:
         return None
-    return StoreRecord(boot, device, phase, found.get("hot_added") is True, found.get("adopted") is True)
+    draining = found.get("draining")
+    if not isinstance(draining, str) or "/" in draining or device_number(draining) is None:
+        draining = ""
+    return StoreRecord(
+        boot, device, phase, found.get("hot_added") is True, found.get("adopted") is True,
+        draining, bool(draining) and found.get("draining_hot_added") is True,
+    )  # fmt: skip
 
 
 def read_record(roots: Roots) -> StoreRecord | None:

@@ -33,6 +33,7 @@ DEFAULT_SYSCTLS: Sysctls = (
 class StoreSpec:
     """What the store should be. ``size_kib`` is uncompressed; ``mem_limit_kib`` physical, None: no limit.
 
+    ``mem_limit_max_kib`` is what the guard may raise that to. ``recompress`` and ``backing_dev`` are empty for none.
     ``pool`` is the allocator of a zswap store: its name, or ``auto``.
     """
 
@@ -45,6 +46,10 @@ class StoreSpec:
     preferred: str | None = None
     """What ``auto`` means on this board, by a trial; None: not tried."""
     pool: str = AUTO
+    mem_limit_max_kib: int | None = None
+    recompress: str = ""
+    backing_dev: str = ""
+    backing_dev_force: bool = False
 
 
 @value
@@ -100,4 +105,8 @@ def spec_from_config(config: Config, ram_kib: int) -> StoreSpec:
         swap_priority=config.store.swap_priority,
         sysctls=tuple(wanted.items()),
         pool=config.store.pool,
+        mem_limit_max_kib=config.store.mem_limit_max.kib_of(ram_kib) or None,
+        recompress=config.store.recompress,
+        backing_dev=config.store.backing_dev,
+        backing_dev_force=config.store.backing_dev_force,
     )

@@ -13,9 +13,9 @@ from lmkd.errors import KernelInterfaceError, LmkdError, StoreError
 from lmkd.kernel import swap, zram
 from lmkd.kernel.files import errno_of
 from lmkd.kernel.sysctl import MIN_TTL
-from lmkd.store import fit, sysctls, trial_note
-from lmkd.store.algorithms import choose
+from lmkd.store import drain, fit, sysctls, trial_note
 from lmkd.store.effects import Effects, KernelEffects
+from lmkd.store.extras import limit_may_stay, set_algorithm, set_extras
 from lmkd.store.find import LABEL, Found, InUse, find
 from lmkd.store.record import MAKING, TAKING_DOWN, UP, StoreRecord, boot_id, format_record, store_path
 from lmkd.store.state import NO_STORE, StoreSpec, StoreState
@@ -38,17 +38,19 @@ def bring_up(roots: Roots, spec: StoreSpec, report: Report, effects: Effects | N
     numbers. With kind ``none`` nothing is made. Raises StoreError; then nothing half made is left behind.
     """
     port = effects or KernelEffects(roots)
-    spec = _whole_pages(spec)
+    spec = whole_pages(spec)
     try:
         with port.lock():
             trial_note.clear_dead(roots, port, report)
             found = find(roots)
+            if drain.finish(roots, found, port, report):
+                found = find(roots)
             if found.store is not None:
                 state = _adopt(roots, spec, found, port, report)
             elif spec.kind == "none":
                 state = NO_STORE
             else:
-                state = _make(roots, spec, found, port, report)
+                state = make(roots, spec, found, port, report)
             # Without a store only the kernel's own killing on thrash is of concern.
             wanted = tuple(item for item in spec.sysctls if state.kind != "none" or item[0] == MIN_TTL)
             sysctls.apply(roots, wanted, port, report)
@@ -76,9 +78,11 @@ def take_down(roots: Roots, report: Report, force: bool = False, effects: Effect
                 state = _read(roots, store, found.record)
                 if not force:
                     fit.require_fit(state, fit.read_memory(roots))
+                for extra in drain.extra_stores(found):
+                    drain.drain(roots, extra, drain.hot_added(found.record, extra.number), port, report)
                 _swap_off(roots, store, found.record, port, report)
             for number in found.half_made:
-                _free(number, _hot_added(found.record, number), port)
+                drain.free(number, drain.hot_added(found.record, number), port)
                 report("store_reset", {"device": f"zram{number}"})
             port.remove(store_path(roots))
             sysctls.restore(roots, port, report)
@@ -127,12 +131,14 @@ def _adopt(roots: Roots, spec: StoreSpec, found: Found, port: Effects, report: R
         raise StoreError("store: there is none to adopt")
     state = replace(_read(roots, store, found.record), adopted=True)
     if store.ours:
-        if spec.kind == "zram" and state.mem_limit_kib != spec.mem_limit_kib:
+        if spec.kind == "zram" and not limit_may_stay(state.mem_limit_kib, spec):
             port.set_attribute(store.number, "mem_limit", str((spec.mem_limit_kib or 0) * _KIB_BYTES))
             state = replace(state, mem_limit_kib=spec.mem_limit_kib)
-        record = StoreRecord(
-            boot_id(roots), f"zram{store.number}", UP, _hot_added(found.record, store.number), True
-        )
+        added = drain.hot_added(found.record, store.number)
+        record = StoreRecord(boot_id(roots), f"zram{store.number}", UP, added, True)
+        if found.record is not None and found.record.device == record.device:
+            old, old_added = found.record.draining, found.record.draining_hot_added
+            record = replace(record, draining=old, draining_hot_added=old_added)
         port.save(store_path(roots), format_record(record))
     report(
         "store_adopted",
@@ -148,7 +154,10 @@ def _adopt(roots: Roots, spec: StoreSpec, found: Found, port: Effects, report: R
     return state
 
 
-def _make(roots: Roots, spec: StoreSpec, found: Found, port: Effects, report: Report) -> StoreState:
+def make(
+    roots: Roots, spec: StoreSpec, found: Found, port: Effects, report: Report, beside: StoreRecord | None = None
+) -> StoreState:
+    """A new store; ``beside`` is the note of one that is up and that this one takes the place of."""
     header = _header(swap.page_bytes(), spec)
     if not zram.control_exists(roots) and not zram.devices(roots):
         port.load_module("zram")
@@ -156,7 +165,7 @@ def _make(roots: Roots, spec: StoreSpec, found: Found, port: Effects, report: Re
     found = replace(found, half_made=_clear_half_made(found, port, report))
     for number, hot_added in _candidates(found, port):
         try:
-            return _prepare(roots, spec, header, (number, hot_added), port, report)
+            return _prepare(roots, spec, header, (number, hot_added), port, report, beside)
         except KernelInterfaceError as error:
             if hot_added or errno_of(error) != errno.EBUSY:
                 raise
@@ -167,7 +176,7 @@ def _make(roots: Roots, spec: StoreSpec, found: Found, port: Effects, report: Re
     raise StoreError("store: no zram device is free and none could be added")
 
 
-def _whole_pages(spec: StoreSpec) -> StoreSpec:
+def whole_pages(spec: StoreSpec) -> StoreSpec:
     # As the kernel rounds, so that what is read back equals what was asked for.
     page_kib = swap.page_bytes() // _KIB_BYTES
     limit_kib = None if spec.mem_limit_kib is None else -(-spec.mem_limit_kib // page_kib) * page_kib
@@ -185,7 +194,7 @@ def _header(page_bytes: int, spec: StoreSpec) -> bytes:
 
 def _candidates(found: Found, port: Effects) -> Iterator[tuple[int, bool]]:
     for number in (*found.half_made, *found.free):
-        yield number, _hot_added(found.record, number)
+        yield number, drain.hot_added(found.record, number)
     yield port.hot_add(), True
 
 
@@ -203,15 +212,23 @@ def _clear_half_made(found: Found, port: Effects, report: Report) -> tuple[int, 
 
 
 def _prepare(
-    roots: Roots, spec: StoreSpec, header: bytes, device: tuple[int, bool], port: Effects, report: Report
+    roots: Roots,
+    spec: StoreSpec,
+    header: bytes,
+    device: tuple[int, bool],
+    port: Effects,
+    report: Report,
+    beside: StoreRecord | None,
 ) -> StoreState:
     number, hot_added = device
-    record = StoreRecord(boot_id(roots), f"zram{number}", MAKING, hot_added)
+    old, old_added = (beside.device, beside.hot_added) if beside is not None else ("", False)
+    record = StoreRecord(boot_id(roots), f"zram{number}", MAKING, hot_added, False, old, old_added)
     is_sized = False
     try:
         port.save(store_path(roots), format_record(record))
         port.ensure_node(number)
-        algorithm = _set_algorithm(roots, spec, number, port, report)
+        algorithm = set_algorithm(roots, spec, number, port, report)
+        set_extras(roots, spec, number, port, report)
         port.set_attribute(number, "disksize", str(spec.size_kib * _KIB_BYTES))
         is_sized = True
         if spec.mem_limit_kib is not None:
@@ -219,7 +236,7 @@ def _prepare(
         port.write_header(number, header)
         port.swapon(number, spec.swap_priority)
     except LmkdError:
-        _undo(roots, number, hot_added, is_sized, port)
+        _undo(roots, number, hot_added, is_sized, port, beside)
         raise
     port.save(store_path(roots), format_record(replace(record, phase=UP)))
     expected = StoreState(
@@ -230,43 +247,28 @@ def _prepare(
         mem_limit_kib=spec.mem_limit_kib,
         swap_priority=spec.swap_priority,
     )
-    report(
-        "store_up",
-        {
-            "device": expected.device,
-            "algorithm": algorithm,
-            "size_kib": expected.size_kib,
-            "mem_limit_kib": expected.mem_limit_kib,
-            "swap_priority": expected.swap_priority,
-        },
-    )
+    shown = ("device", "algorithm", "size_kib", "mem_limit_kib", "swap_priority")
+    report("store_up", {name: getattr(expected, name) for name in shown})
     return port.settle(expected, lambda: status(roots))
 
 
-def _set_algorithm(roots: Roots, spec: StoreSpec, number: int, port: Effects, report: Report) -> str | None:
-    offered = zram.algorithms(roots, number)
-    choice = choose(spec.algorithm, offered, spec.preferred)
-    selected = offered.selected if offered is not None else None
-    if choice.degraded is not None:
-        cost = f"{choice.name or 'the algorithm of the kernel'} is used instead"
-        report("degraded", {"feature": "store.algorithm", "cost": cost, "reason": choice.degraded})
-    if choice.name is not None and choice.name != selected:
-        port.set_attribute(number, "comp_algorithm", choice.name)
-    return choice.name or selected
-
-
-def _undo(roots: Roots, number: int, hot_added: bool, is_sized: bool, port: Effects) -> None:
+def _undo(
+    roots: Roots, number: int, hot_added: bool, is_sized: bool, port: Effects, beside: StoreRecord | None
+) -> None:
     # What went wrong first is what matters: a failure of the clean-up must not hide it.
     try:
         if is_sized or hot_added:
-            _free(number, hot_added, port, is_sized)
-        port.remove(store_path(roots))
+            drain.free(number, hot_added, port, is_sized)
+        if beside is not None:
+            port.save(store_path(roots), format_record(beside))
+        else:
+            port.remove(store_path(roots))
     except LmkdError:
         pass
 
 
 def _swap_off(roots: Roots, store: InUse, record: StoreRecord | None, port: Effects, report: Report) -> None:
-    hot_added = _hot_added(record, store.number)
+    hot_added = drain.hot_added(record, store.number)
     note = StoreRecord(boot_id(roots), f"zram{store.number}", TAKING_DOWN, hot_added)
     port.save(store_path(roots), format_record(note))
     try:
@@ -274,16 +276,5 @@ def _swap_off(roots: Roots, store: InUse, record: StoreRecord | None, port: Effe
     except KernelInterfaceError:
         port.save(store_path(roots), format_record(replace(note, phase=UP)))
         raise
-    _free(store.number, hot_added, port)
+    drain.free(store.number, hot_added, port)
     report("store_down", {"device": f"zram{store.number}", "swap_used_kib": store.entry.used_kib})
-
-
-def _free(number: int, hot_added: bool, port: Effects, is_sized: bool = True) -> None:
-    if is_sized:
-        port.reset(number)
-    if hot_added:
-        port.hot_remove(number)
-
-
-def _hot_added(record: StoreRecord | None, number: int) -> bool:
-    return record is not None and record.hot_added and zram.device_number(record.device) == number

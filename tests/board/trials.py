@@ -46,6 +46,13 @@ apps:
     priority: foreground
 """
 
+# The budget is a part of what there is to write, so that a second round shows that the first one counts.
+STORES = """\
+store:
+  backing_dev: /dev/ram0
+  writeback: {idle: true, huge: true, idle_age: 1s, daily_limit: 4M}
+"""
+
 _APPS = "size=12M,compress=1,adj=0"
 IN_ORDER = (
     HEARTBEAT,
@@ -128,6 +135,21 @@ TRIALS: tuple[Scenario, ...] = (
         after=(". /lmkd/guest/trial.sh",),
         after_s=60,
         kinds=("trial", "lmkd_event"),
+    ),
+    Scenario(
+        "stores", "swap of others, the store's limit, writing back within a budget, moving to another device",
+        seconds=10, config=STORES,
+        extra=("modprobe brd rd_nr=1 rd_size=16384",),
+        after=(". /lmkd/guest/stores.sh",),
+        after_s=70,
+        kinds=("stores", "lmkd_event"),
+    ),
+    Scenario(
+        "returns", "what 20 deaths return of the store's memory, at once and after compaction, and what was predicted",
+        seconds=10,
+        after=(". /lmkd/guest/returns.sh",),
+        after_s=120,
+        kinds=("death", "half"),
     ),
     Scenario(
         "priorities", "rules by comm and command line; then applications that ignore SIGTERM",

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmkd.guard import exchange as exchanges
-from lmkd.guard.exchange import DRAIN_LOG, REAP, RECORD_BYTES_MAX, RING_BYTES, STATUS_BYTES, STOP, Exchange
+from lmkd.guard.commands import DRAIN_LOG, REAP, STOP
+from lmkd.guard.exchange import RECORD_BYTES_MAX, RING_BYTES, STATUS_BYTES, Exchange
 from lmkd.held import TmpfsAnswer
 from lmkd.policy.table import TABLE_BYTES
 from lmkd.values import replace

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmkd.guard.exchange import COMPACT, GROWER_FRESH_MS, Exchange, command_of
+from lmkd.guard.commands import COMPACT, command_of
+from lmkd.guard.exchange import GROWER_FRESH_MS, Exchange
 from lmkd.guard.loop import Guard
 from lmkd.guard.observe import GROWER_SHARE_MIN, Observer
 from lmkd.guard.record import Recorder

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lmkd.errors import KernelInterfaceError
 from lmkd.guard.act import Handle
-from lmkd.guard.exchange import (
+from lmkd.guard.commands import (
     CLEAN,
     EXPLAIN,
     FREEZE,
@@ -28,9 +28,9 @@ from lmkd.guard.exchange import (
     TEND_SHORT,
     THAW,
     TRIM,
-    Exchange,
     command_of,
 )
+from lmkd.guard.exchange import Exchange
 from lmkd.guard.loop import Guard
 from lmkd.guard.observe import Observer
 from lmkd.guard.record import Recorder
@@ -54,6 +54,7 @@ class FakePort:
         self.hastened: list[int] = []
         self.signals_first: list[int] = []
         """How many signals had been sent each time."""
+        self.limits: list[tuple[str, int]] = []
 
     def open(self, victim: Victim) -> Handle | None:
         if self.gone:
@@ -72,6 +73,10 @@ class FakePort:
     def hasten(self, pid: int) -> None:
         self.hastened.append(pid)
         self.signals_first.append(len(self.signals))
+
+    def limit(self, path: str, kib: int) -> str:
+        self.limits.append((path, kib))
+        return self.refusal
 
     def alive(self, handle: Handle) -> bool:
         return True

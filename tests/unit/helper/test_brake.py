@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lmkd.guard.exchange import FREEZE, KILLED, START_BITS, THAW
+from lmkd.guard.commands import FREEZE, KILLED, START_BITS, THAW
 from lmkd.helper.brake import Brake
 from lmkd.helper.scout import Scout
 from lmkd.kernel.syscalls import Libc

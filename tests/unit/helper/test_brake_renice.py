@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lmkd.guard.exchange import FREEZE, KILLED, RENICE, START_BITS, THAW
+from lmkd.guard.commands import FREEZE, KILLED, RENICE, START_BITS, THAW
 from lmkd.plan import Rule
 from tests.unit.guard.children import child, needs_nice
 from tests.unit.helper.test_brake import Bench, await_stop

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lmkd.guard.exchange import DRAIN_LOG, EXPLAIN, FREEZE, HOOK, REAP, REFRESH, START_BITS, STOP, Exchange
+from lmkd.guard.commands import DRAIN_LOG, EXPLAIN, FREEZE, HOOK, REAP, REFRESH, START_BITS, STOP
+from lmkd.guard.exchange import Exchange
 from lmkd.guard.record import Recorder
 from lmkd.helper.main import Helper
 from lmkd.model import Note

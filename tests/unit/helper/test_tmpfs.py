@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from lmkd.guard.exchange import CLEAN, EXPLAIN, TEND, TEND_LOOK, TEND_SHORT, Exchange
+from lmkd.guard.commands import CLEAN, EXPLAIN, TEND, TEND_LOOK, TEND_SHORT
+from lmkd.guard.exchange import Exchange
 from lmkd.helper import tmpfs as module
 from lmkd.helper.entry import Entry
 from lmkd.helper.holders import Found, Mount, measure

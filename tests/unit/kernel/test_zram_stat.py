@@ -12,13 +12,22 @@ from lmkd.kernel.memlock import lock_memory
 from lmkd.kernel.syscalls import Libc
 from lmkd.kernel.zram_stat import parse_mm_stat
 from lmkd.model import StoreSample
+from lmkd.values import replace
 
 LINE = b"12288000  4096000  5120000 72530944  6144000      123        0        4        7\n"
 
 
 @pytest.mark.parametrize("data", [LINE, LINE.rsplit(b" ", 1)[0] + b"\n", b"12288000 4096000 5120000 72530944\n"])
 def test_the_first_four_columns_count_on_every_kernel(data: bytes) -> None:
-    assert parse_mm_stat(data) == StoreSample(12000, 4000, 5000, 70831)
+    found = parse_mm_stat(data)
+    assert found is not None
+    assert replace(found, huge_kib=None) == StoreSample(12000, 4000, 5000, 70831)
+
+
+def test_what_does_not_compress_is_counted_in_pages_of_this_machine() -> None:
+    assert [parse_mm_stat(LINE, kib).huge_kib for kib in (4, 64)] == [16, 256]  # type: ignore[union-attr]
+    assert parse_mm_stat(b"1 2 3 4 5 6 7\n") == StoreSample(0, 0, 0, 0)
+    assert parse_mm_stat(LINE[:-4]).huge_kib is None, "a cut column is none"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"1 2 3\n", b"1 2 x 4\n", b"-1 2 3 4\n", b"1 2 3 4"])

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from lmkd.errors import KernelInterfaceError
 from lmkd.kernel import loop, zswap
 from lmkd.kernel.files import Roots, roots_under
-from lmkd.kernel.store_stat import StoreFiles
-from lmkd.kernel.zswap_stat import parse_percent, zswap_sample
+from lmkd.kernel.zswap_stat import ZswapStat, parse_percent, zswap_sample
 from lmkd.model import StoreSample
 
 MEMINFO = b"MemTotal:         200000 kB\nZswap:             10000 kB\nZswapped:          30000 kB\n"
@@ -30,11 +29,11 @@ def roots(tmp_path: Path) -> Roots:
 
 
 def test_the_fill_is_what_meminfo_says_and_the_limit_lies_below_the_kernels() -> None:
-    assert zswap_sample(MEMINFO, 40) == StoreSample(30000, 10000, 10000, 80000 * 85 // 100, 80000)
+    assert zswap_sample(MEMINFO, 40) == StoreSample(30000, 10000, 10000, 80000 * 85 // 100, full_kib=80000)
 
 
 def test_without_a_limit_there_is_none() -> None:
-    assert zswap_sample(MEMINFO, None) == StoreSample(30000, 10000, 10000, 0, 0)
+    assert zswap_sample(MEMINFO, None) == StoreSample(30000, 10000, 10000, 0)
 
 
 @pytest.mark.parametrize("key", [b"MemTotal:", b"Zswap:", b"Zswapped:"])
@@ -51,17 +50,11 @@ def test_no_bytes_make_a_percent_fail(text: bytes) -> None:
 def test_a_limit_that_is_changed_counts_at_once(tmp_path: Path) -> None:
     limit = put(tmp_path / "max_pool_percent", "20\n")
     put(tmp_path / "meminfo", MEMINFO.decode())
-    files = StoreFiles(str(tmp_path), "", str(limit))
-    assert [files.sample(MEMINFO), files.sample()] == [StoreSample(30000, 10000, 10000, 34000, 40000)] * 2
+    files = ZswapStat(str(tmp_path), str(limit))
+    assert [files.sample(MEMINFO), files.sample()] == [StoreSample(30000, 10000, 10000, 34000, full_kib=40000)] * 2
     limit.write_text("10\n")
     changed = files.sample(MEMINFO)
     assert changed is not None and changed.full_kib == 20000
-
-
-def test_zram_is_read_from_its_own_file_and_no_store_is_none(tmp_path: Path) -> None:
-    stat = put(tmp_path / "mm_stat", "4096000 1024 2048000 0 0 0 0\n")
-    assert StoreFiles(str(tmp_path), str(stat), "").sample(MEMINFO) == StoreSample(4000, 1, 2000, 0)
-    assert StoreFiles(str(tmp_path), "", "").sample(MEMINFO) is None
 
 
 def test_parameters_that_a_kernel_lacks_are_none(roots: Roots) -> None:

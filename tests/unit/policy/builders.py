@@ -14,6 +14,8 @@ from lmkd.model import (
     Explain,
     Freeze,
     Kill,
+    Limit,
+    Maintain,
     Note,
     Reap,
     Refresh,
@@ -32,7 +34,8 @@ from lmkd.policy.table import PackedTable, table_of
 from lmkd.values import replace
 
 AnyAction = (
-    Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Renice | Explain | Tend | Clean | Note
+    Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Renice | Limit | Maintain | Explain | Tend
+    | Clean | Note
 )
 
 RAM_KIB = 249856

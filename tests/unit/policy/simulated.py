@@ -186,7 +186,7 @@ class Board:
             swap_total_kib=self.swap_kib,
             swap_free_kib=int(self.swap_kib - self.stored_kib),
             store=StoreSample(
-                int(self.stored_kib), int(self.used_kib), int(self.used_kib), self.limit_kib, self.full_kib
+                int(self.stored_kib), int(self.used_kib), int(self.used_kib), self.limit_kib, full_kib=self.full_kib
             )
             if self.limit_kib and self.swap_kib
             else None,

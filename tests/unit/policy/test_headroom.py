@@ -10,6 +10,7 @@ from lmkd.policy.headroom import (
     RATIO_MAX,
     RATIO_MIN,
     RATIO_STEP_KIB,
+    Headroom,
     StoreRatio,
     headroom,
     measure_ratio,
@@ -17,6 +18,8 @@ from lmkd.policy.headroom import (
 )
 from lmkd.values import replace
 from tests.unit.policy.builders import LIMIT_KIB, SETTINGS, make_sample, make_store, storeless
+
+ROOM = Headroom(0, 0, 0, 0)
 
 
 def stored(t_ms: float, orig_kib: int, used_kib: int) -> StoreRatio:
@@ -120,14 +123,14 @@ def test_a_store_that_fills_lasts_as_long_as_its_limit_allows() -> None:
     sample = make_sample(100.0, store=make_store(orig_kib=8000, used_kib=4000))
     measured = measure_ratio(stored(0.0, 0, 0), sample)
     assert measured.fills_kib_s == pytest.approx(40_000)
-    assert store_lasts_ms(measured, sample) == pytest.approx((LIMIT_KIB - 4000) / 40)
+    assert store_lasts_ms(measured, ROOM, sample) == pytest.approx((LIMIT_KIB - 4000) / 40)
 
 
 def test_a_store_that_stopped_filling_lasts_without_end() -> None:
     sample = make_sample(100.0, store=make_store(orig_kib=8000, used_kib=4000))
     filled = measure_ratio(stored(0.0, 0, 0), sample)
     later = measure_ratio(filled, make_sample(700.0, store=make_store(orig_kib=8100, used_kib=4050)))
-    assert store_lasts_ms(later, sample) is None
+    assert store_lasts_ms(later, ROOM, sample) is None
     assert later.ratio == filled.ratio
 
 
@@ -138,7 +141,7 @@ def test_a_pause_too_short_to_tell_does_not_make_it_last() -> None:
 
 @pytest.mark.parametrize("sample", [storeless(), make_sample(store=make_store(limit_kib=0))])
 def test_without_a_store_or_a_limit_nothing_fills(sample: object) -> None:
-    assert store_lasts_ms(StoreRatio(2.0, 0, 0, 0.0, 99.0), sample) is None  # type: ignore[arg-type]
+    assert store_lasts_ms(StoreRatio(2.0, 0, 0, 0.0, 99.0), ROOM, sample) is None  # type: ignore[arg-type]
 
 
 def test_what_grows_and_does_not_compress_is_no_room() -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from lmkd.model import Compact, Sample, StoreSample
 from lmkd.policy.learned import KILL_MS_MAX, KILL_MS_MIN, Learned, with_learned
-from lmkd.policy.step import COMPACT_MIN_KIB, State
+from lmkd.policy.step import State
+from lmkd.policy.upkeep import COMPACT_MIN_KIB
 from lmkd.values import replace
 from tests.unit.policy.builders import (
     FLOOR_KIB,

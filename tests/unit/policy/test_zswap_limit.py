@@ -74,7 +74,7 @@ def test_a_pool_about_to_be_full_is_a_reason_however_much_cache_there_is(fails_m
 
 
 def test_near_the_limit_the_pool_is_looked_at_as_often_as_a_core_could_fill_it() -> None:
-    near = Headroom(0, 50_000, 0, 50_000, 0, STORE_FILLS_KIB_S // 10)
+    near = Headroom(0, 50_000, 0, 50_000, 0, pool_left_kib=STORE_FILLS_KIB_S // 10)
     forecast = Forecast((), 10.0, 10.0)
     assert next_wake(SETTINGS, "low", near, forecast, False).after_ms == pytest.approx(100.0 / LOOKS)
     for calmer in (replace(near, free_kib=FLOOR_KIB + 1), replace(near, pool_left_kib=None)):

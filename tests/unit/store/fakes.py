@@ -156,7 +156,7 @@ class FakeKernel(KernelEffects):
         if name in ("comp_algorithm", "disksize") and self.board.text(number, "disksize") != "0":
             raise refusal(errno.EBUSY, name)
         if name == "comp_algorithm":
-            text = self.board.offered.replace(f" {text} ", f" [{text}] ")
+            text = " ".join(f"[{name}]" if name == text else name for name in self.board.offered.split())
         super().set_attribute(number, name, text)
         if name == "mem_limit":
             super().set_attribute(number, "mm_stat", f"4096 74 4096 {text} 4096 0 0 0 0")
@@ -166,6 +166,13 @@ class FakeKernel(KernelEffects):
         if f"zram{number} " in (self.board.roots.proc / "swaps").read_text():
             raise refusal(errno.EBUSY, "reset")
         self.board.size(number, 0)
+
+    def be_nice(self) -> None:
+        self._do("nice")
+
+    def mark_backing(self, path: str) -> None:
+        self._do(f"mark {path}")
+        super().mark_backing(path)
 
     def write_header(self, number: int, header: bytes) -> None:
         self._do(f"header {number}")
