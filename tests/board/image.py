@@ -153,7 +153,10 @@ def compile_tree(python: str, where: list[Path], strip: Path, prepend: str) -> N
     """Byte-compile with hashes nobody checks: times on the board's disk need not match the host's."""
     command = [python, "-m", "compileall", "-q", "-j", "0", "-s", str(strip), "-p", prepend]
     command += ["--invalidation-mode", "unchecked-hash", "-x", r"/(lib2to3/tests|test|idlelib)/"]
-    subprocess.run([*command, *map(str, where)], check=False, capture_output=True)
+    done = subprocess.run([*command, *map(str, where)], capture_output=True, text=True, check=False)
+    if done.returncode != 0 or not all(any(path.rglob("*.pyc")) for path in where):
+        # Not compiled, imports take seconds on the board, and every figure of a start is another.
+        raise BoardError(f"{python} did not byte-compile: {(done.stderr + done.stdout).strip()[-800:]}")
 
 
 def make_disk(tree: Path, disk: Path, spare_mib: int) -> None:

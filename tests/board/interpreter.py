@@ -1,11 +1,13 @@
 """Owns the host's interpreter of a board's Python version: this machine's own, else the suite's, from the archive.
 
 Byte code is the same on every architecture, so the board's suite built for this machine compiles for the board at the
-machine's full speed. It is unpacked, not installed: its own dynamic loader starts it, with its own C library.
+machine's full speed. It is unpacked, not installed: its own dynamic loader starts it, with its own C library, under the
+name of the wrapper, which it starts again for each worker.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -20,8 +22,10 @@ from .packages import BoardError, Progress
 PACKAGES = ("python3",)
 WRAPPER = """\
 #!/bin/sh
-here=$(dirname "$(readlink -f "$0")")/root
-exec "$here/{loader}" --library-path "$here/{libraries}" "$here/usr/bin/python{minor}" "$@"
+self=$(readlink -f "$0")
+root=${{self%/*}}/root
+export PYTHONHOME="$root/usr"
+exec "$root/{loader}" --argv0 "$self" --library-path "$root/{libraries}" "$root/usr/bin/python{minor}" "$@"
 """
 
 
@@ -49,7 +53,7 @@ def _runs(interpreter: str, minor: str) -> bool:
 
 def _archive_python(suite: str, minor: str, progress: Progress) -> str:
     architecture = archive.host_architecture()
-    place = cache_dir() / f"python{minor}-{suite}-{architecture}"
+    place = cache_dir() / f"python{minor}-{suite}-{architecture}-{hashlib.sha256(WRAPPER.encode()).hexdigest()[:8]}"
     if not place.is_dir():
         with locked(cache_dir() / "python-lock", progress), tempfile.TemporaryDirectory(dir=cache_dir()) as scratch:
             if not place.is_dir():
