@@ -8,6 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
+    from lmkd.held import Clean, Tend, TmpfsAnswer
+
     class CandidateTable(Protocol):
         """The processes that may be ended, in kill order: highest number first, smallest gain first within one."""
 
@@ -99,8 +101,8 @@ class Sample:
     grower_swapped_kib: int | None = None
     grower_ratio: float | None = None
     """At which ratio the store would take its pages, as the helper sampled them."""
-    tmpfs_writer: int | None = None
-    """The process that the helper found to fill a tmpfs, when asked to explain."""
+    tmpfs: TmpfsAnswer | None = None
+    """What the helper found of memory in files, when asked."""
     gone: tuple[int, ...] = ()
     """Victims whose death the kernel has reported (pidfd readable) since the last sample."""
 
@@ -149,6 +151,8 @@ class Settings:
     freeze_max_ms: int
     renice: bool
     protect_foreground: bool
+    tmpfs_rungs: bool
+    tmpfs_limit_kib: int
 
 
 @value
@@ -260,4 +264,4 @@ class Wake:
 
 
 if TYPE_CHECKING:
-    Action = Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Renice | Explain | Note
+    Action = Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Renice | Explain | Tend | Clean | Note

@@ -30,6 +30,17 @@ class Rule:
 
 
 @value
+class TmpfsRule:
+    """What may be done about one tmpfs: ``limit_kib`` 0 and ``tell`` "" for none; ``where`` is the rule's file:line."""
+
+    mount: str
+    limit_kib: int
+    delete: tuple[str, ...]
+    tell: str
+    where: str
+
+
+@value
 class Plan:
     """Settings, rules, paths and what the kernel offers. ``notes`` are records made before the guard existed.
 
@@ -64,6 +75,8 @@ class Plan:
     sources: tuple[str, ...] = ()
     given: tuple[tuple[str, str], ...] = ()
     psi_step_us: int = 1000
+    trial: bool = False
+    tmpfs: tuple[TmpfsRule, ...] = ()
 
 
 def dump_plan(plan: Plan) -> bytes:
@@ -71,6 +84,7 @@ def dump_plan(plan: Plan) -> bytes:
     fields = as_dict(plan)
     fields["settings"] = as_dict(plan.settings)
     fields["rules"] = tuple(as_dict(rule) for rule in plan.rules)
+    fields["tmpfs"] = tuple(as_dict(rule) for rule in plan.tmpfs)
     return marshal.dumps((FORMAT, fields))
 
 
@@ -82,6 +96,7 @@ def load_plan(data: bytes) -> Plan:
             raise LmkdError(f"plan: format {version}, this lmkd takes {FORMAT}: restart the service")
         fields["settings"] = Settings(**fields["settings"])
         fields["rules"] = tuple(Rule(**rule) for rule in fields["rules"])
+        fields["tmpfs"] = tuple(TmpfsRule(**rule) for rule in fields["tmpfs"])
         return Plan(**fields)
     except (ValueError, TypeError, KeyError, EOFError) as error:
         raise LmkdError(f"plan: not a whole plan ({error})") from error

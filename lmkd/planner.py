@@ -7,7 +7,7 @@ import sys
 import time
 
 from lmkd.errors import EXIT_OK, ConfigError, KernelInterfaceError, LmkdError, StoreError
-from lmkd.plan import Plan, Rule, dump_plan
+from lmkd.plan import Plan, Rule, TmpfsRule, dump_plan
 from lmkd.units import format_kib
 from lmkd.values import as_dict, replace
 
@@ -77,6 +77,7 @@ def make_plan(config_paths: Sequence[Path], dry_run: bool, started_ms: float, re
     from lmkd import config as configs
     from lmkd.kernel.capabilities import missing_abilities, require_workable
     from lmkd.kernel.files import system_roots
+    from lmkd.store.wanted import needs_trial
 
     roots = system_roots()
     require_workable(roots)
@@ -87,7 +88,8 @@ def make_plan(config_paths: Sequence[Path], dry_run: bool, started_ms: float, re
     config = configs.load(config_paths) if config_paths else configs.load_default(roots.etc)
     store = _store(roots, config, dry_run, reload, notes)
     plan = _compile(roots, config, store, dry_run, notes, started_ms)
-    return replace(plan, config_paths=tuple(os.path.abspath(path) for path in config_paths))
+    trial = store.kind == "zram" and not store.foreign and not dry_run and needs_trial(roots, config)
+    return replace(plan, config_paths=tuple(os.path.abspath(path) for path in config_paths), trial=trial)
 
 
 def _plan_for_reload(config_paths: Sequence[Path], dry_run: bool, plan_to: int, started_ms: float) -> int:
@@ -103,14 +105,14 @@ def _plan_for_reload(config_paths: Sequence[Path], dry_run: bool, plan_to: int, 
 
 def _store(roots: Roots, config: Config, dry_run: bool, reload: bool, notes: Notes) -> StoreState:
     from lmkd.store.dry_run import DryRunEffects
-    from lmkd.store.fit import read_memory
-    from lmkd.store.state import NO_STORE, spec_from_config
+    from lmkd.store.state import NO_STORE
+    from lmkd.store.wanted import wanted_here
     from lmkd.store.zram_store import bring_up, status
 
     try:
         if reload:
             return status(roots)
-        spec = spec_from_config(config, read_memory(roots).total_kib)
+        spec = wanted_here(roots, config, notes.add)
         return bring_up(roots, spec, notes.add, DryRunEffects(roots) if dry_run else None)
     except (StoreError, KernelInterfaceError) as error:
         notes.add("degraded", {"feature": "store", "cost": f"no compressed store, the killer alone: {error}"})
@@ -154,6 +156,7 @@ def _compile(
         sources=config.sources,
         given=config.given,
         psi_step_us=numbers["psi_step_us"],
+        tmpfs=tmpfs_rules(config, numbers["ram_kib"]),
     )
 
 
@@ -162,6 +165,17 @@ def _rules(config: Config) -> list[Rule]:
 
     rows: Any = rule_table(config)
     return [Rule(*row) for row in rows]
+
+
+def tmpfs_rules(config: Config, ram_kib: int) -> tuple[TmpfsRule, ...]:
+    """What the configuration allows on each tmpfs, limits in KiB of this board."""
+    return tuple(
+        TmpfsRule(
+            one.mount, one.limit.kib_of(ram_kib) if one.limit else 0, one.delete, one.tell or "",
+            f"{one.file}:{one.line}",
+        )
+        for one in config.tmpfs
+    )  # fmt: skip
 
 
 def policy_numbers(roots: Roots, config: Config) -> dict[str, Any]:
@@ -182,6 +196,8 @@ def policy_numbers(roots: Roots, config: Config) -> dict[str, Any]:
         "watermark_min_kib": marks.min_pages * page_kib if marks else None,
         "watermark_low_kib": marks.low_pages * page_kib if marks else None,
         "fault_meter": True,
+        "tmpfs_rungs": bool(config.tmpfs),
+        "tmpfs_limit_kib": min((one.limit.kib_of(ram_kib) for one in config.tmpfs if one.limit), default=0),
         "psi_step_us": PSI_STEP_US if abilities(roots).has(CAP_SYS_RESOURCE) else PSI_STEP_PLAIN_US,
     }
     numbers = derive_numbers(facts, _overrides(config, ram_kib))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lmkd.kernel.files import Roots
 
 POLICY = "policy"
+TMPFS = "tmpfs"
 COMM_BYTES = 15
 """The kernel keeps so much of a process's name."""
 
@@ -28,10 +29,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "explain",
         help="how the policy's numbers came about; why a process would die when it would",
         description="`lmkd explain policy` shows every number that lmkd decides by, the rule that it follows from, "
-        "and where it was given. `lmkd explain PID` or NAME (with * and ? if need be) shows why a process has its "
-        "place in the kill order and what would have to happen for it to die.",
+        "and where it was given. `lmkd explain tmpfs` shows who holds memory in files. `lmkd explain PID` or NAME "
+        "(with * and ? if need be) shows why a process has its place in the kill order and what would have to happen "
+        "for it to die.",
     )
-    parser.add_argument("what", metavar="policy|PID|NAME", help="what to explain")
+    parser.add_argument("what", metavar="policy|tmpfs|PID|NAME", help="what to explain")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "--config", metavar="FILE", type=Path, action="append", default=[],
@@ -44,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the explanation; LmkdError (exit 1) for a process that is not there, ConfigError for a wrong file."""
     from lmkd.kernel.files import system_roots
 
+    if args.what == TMPFS:
+        return _run_tmpfs(args, system_roots())
     seen = observe(args.socket, args.config, system_roots(), args.what == POLICY)
     colour, width = use_colour(sys.stdout), terminal_width(sys.stdout)
     if args.what == POLICY:
@@ -59,6 +63,15 @@ def run(args: argparse.Namespace) -> int:
     if not found:
         raise LmkdError(f"no process has the id or the name {args.what}; `lmkd ps` lists all that there are")
     print(json.dumps(found, indent=2) if args.json else "\n".join(process_lines(found, colour, width)))
+    return EXIT_OK
+
+
+def _run_tmpfs(args: argparse.Namespace, roots: Roots) -> int:
+    from lmkd.cli.explain_tmpfs import survey, tmpfs_lines
+
+    seen = survey(args.socket, roots)
+    lines = tmpfs_lines(seen, use_colour(sys.stdout), terminal_width(sys.stdout))
+    print(json.dumps(seen, indent=2) if args.json else "\n".join(lines))
     return EXIT_OK
 
 

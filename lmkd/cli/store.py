@@ -1,4 +1,4 @@
-"""``lmkd store up|down|status``: the compressed store by hand, configured as for ``lmkd run``."""
+"""``lmkd store``: the compressed store by hand, configured as for ``lmkd run``."""
 
 from __future__ import annotations
 
@@ -29,9 +29,11 @@ _LINES = (
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``lmkd store`` and its three actions."""
+    """Add ``lmkd store`` and its actions."""
+    from lmkd.cli import store_trial
+
     parser = subparsers.add_parser("store", help="bring the compressed store up or down, or look at it")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="up|down|status")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="up|down|status|trial|bench")
     up = actions.add_parser("up", help="adopt the store that is up, or make one as configured")
     down = actions.add_parser("down", help="take the store down; refused while what is stored would not fit")
     status = actions.add_parser("status", help="what the store is and holds")
@@ -43,6 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action.add_argument("--dry-run", action="store_true", help="say what would be done and touch nothing")
     for action in (up, down, status):
         action.add_argument("--json", action="store_true", help="print one JSON object")
+    store_trial.add_parsers(actions)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -51,11 +54,23 @@ def run(args: argparse.Namespace) -> int:
 
     roots = system_roots()
     if args.action == "status":
-        from lmkd.store.zram_store import status
+        return _status(args, roots)
+    if args.action in ("trial", "bench"):
+        from lmkd.cli import store_trial
 
-        print(render(status(roots), args.json))
-        return EXIT_OK
+        return store_trial.run(args, roots, _say)
     return _up(args, roots) if args.action == "up" else _down(args, roots)
+
+
+def _status(args: argparse.Namespace, roots: Roots) -> int:
+    from lmkd.cli.store_trial import last_trial, lines
+    from lmkd.store.zram_store import status
+
+    tried = last_trial(roots, _say)
+    print(render(status(roots), args.json, {"trial": tried}))
+    if not args.json:
+        print("\n".join(["", "last trial:", *lines(tried)] if tried else ["no trial yet: see lmkd store trial"]))
+    return EXIT_OK
 
 
 def _up(args: argparse.Namespace, roots: Roots) -> int:
@@ -85,11 +100,9 @@ def _down(args: argparse.Namespace, roots: Roots) -> int:
 
 def _wanted(files: list[Path] | None, roots: Roots) -> StoreSpec:
     from lmkd import config
-    from lmkd.store.fit import read_memory
-    from lmkd.store.state import spec_from_config
+    from lmkd.store.wanted import wanted_here
 
-    loaded = config.load(files) if files else config.load_default(roots.etc)
-    return spec_from_config(loaded, read_memory(roots).total_kib)
+    return wanted_here(roots, config.load(files) if files else config.load_default(roots.etc), _say)
 
 
 def _say(event: str, fields: dict[str, object]) -> None:
@@ -106,15 +119,15 @@ def _say_actions(actions: list[str]) -> None:
         print(f"lmkd: would {action}", file=sys.stderr)
 
 
-def render(state: StoreState, as_json: bool) -> str:
-    """The store as one JSON object, or as aligned lines for a person."""
+def render(state: StoreState, as_json: bool, more: dict[str, object] | None = None) -> str:
+    """The store as one JSON object, with ``more`` in it, or as aligned lines for a person."""
     from lmkd.values import as_dict
 
     fields = as_dict(state)
     if as_json:
         import json
 
-        return json.dumps(fields)
+        return json.dumps(fields | (more or {}))
     if state.kind == "none":
         return "no store is up"
     origin = "set up by somebody else, used as it is" if state.foreign else "lmkd's own"

@@ -12,7 +12,9 @@ from lmkd.config.model import (
     LogConfig,
     PolicyConfig,
     StoreConfig,
+    TmpfsConfig,
 )
+from lmkd.config.mounts import read_mounts
 from lmkd.config.problems import Place, Problems
 from lmkd.config.scalars import Setting, default_of
 from lmkd.config.schema import FIELDS, Field, fields_of
@@ -51,6 +53,7 @@ class Settings:
 
     def __init__(self) -> None:
         self._given: dict[str, tuple[Setting, Place]] = {}
+        self.mounts: dict[str, TmpfsConfig] = {}
 
     def read_field(self, field: Field, item: Item, where: str, reader: Reader) -> None:
         """Take the value of one key; a wrong one is a problem of ``reader``."""
@@ -62,6 +65,10 @@ class Settings:
         items = reader.mapping(item.node, section.key, example)
         for field, part in reader.known(items or [], section.key, section.key):
             self.read_field(field, part, section.key, reader)
+
+    def take_mounts(self, item: Item, reader: Reader) -> None:
+        """Take the entries of ``tmpfs``; one of the same mount in an earlier file is replaced."""
+        self.mounts.update((mount.mount, mount) for mount in read_mounts(item.node, reader))
 
     def place(self, path: str) -> Place | None:
         """Where the key was given; None if it was not."""
@@ -76,7 +83,7 @@ class Settings:
     def complete(self) -> dict[str, Setting]:
         """The value of every single key of the schema: as given, else its default."""
         return {field.path(): self._value(field) for field in FIELDS
-                if field.kind not in ("section", "rules") and "[]" not in field.section}
+                if field.kind not in ("section", "rules", "mounts") and "[]" not in field.section}
 
     def _value(self, field: Field) -> Setting:
         given = self._given.get(field.path())
@@ -106,6 +113,7 @@ def build_config(
         apps=tuple(rules),
         sources=tuple(sources),
         given=settings.numbers_given(),
+        tmpfs=tuple(settings.mounts.values()),
     )
 
 
@@ -160,10 +168,11 @@ def _store(values: dict[str, Setting]) -> StoreConfig:
     return StoreConfig(
         kind=_word(values["store.kind"]),
         algorithm=_word(values["store.algorithm"]),
-        size=_amount(values["store.size"]) or Amount(0, None),
+        size=_amount(values["store.size"]),
         mem_limit=_amount(values["store.mem_limit"]) or Amount(0, None),
         swap_priority=_number(values["store.swap_priority"]),
         on_exit=_word(values["store.on_exit"]),
+        trial=bool(values["store.trial"]),
     )
 
 

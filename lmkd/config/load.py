@@ -120,6 +120,8 @@ def _read_source(source: Source, settings: Settings, problems: Problems) -> list
         match field.kind:
             case "rules":
                 rules = read_apps(item.node, reader)
+            case "mounts":
+                settings.take_mounts(item, reader)
             case "section":
                 settings.read_section(field, item, reader)
             case _:

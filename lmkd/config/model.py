@@ -36,14 +36,16 @@ class Amount:
 
 @value
 class StoreConfig:
-    """The compressed swap store: ``size`` is what may be swapped out, ``mem_limit`` the RAM it may take."""
+    """The compressed swap store: ``size`` is what may be swapped out (None: as much as ``mem_limit`` holds),
+    ``mem_limit`` the RAM it may take. ``trial``: whether the algorithms may be tried once, when it is calm."""
 
     kind: str
     algorithm: str
-    size: Amount
+    size: Amount | None
     mem_limit: Amount
     swap_priority: int
     on_exit: str
+    trial: bool = True
 
 
 @value
@@ -120,6 +122,18 @@ class AppRule:
 
 
 @value
+class TmpfsConfig:
+    """What may be done about one tmpfs: act above ``limit``, ``tell`` a program, ``delete`` what these globs mean."""
+
+    mount: str
+    limit: Amount | None
+    delete: tuple[str, ...]
+    tell: str | None
+    file: str
+    line: int
+
+
+@value
 class Config:
     """Everything that can be configured, validated and complete.
 
@@ -143,6 +157,7 @@ class Config:
     apps: tuple[AppRule, ...]
     sources: tuple[str, ...]
     given: tuple[tuple[str, str], ...] = ()
+    tmpfs: tuple[TmpfsConfig, ...] = ()
 
 
 def rule_table(config: Config) -> tuple[tuple[Any, ...], ...]:

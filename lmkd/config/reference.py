@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lmkd.config.model import PRIORITY_OF_CLASS
-from lmkd.config.schema import APP, MATCH, TOP, Field, fields_of
+from lmkd.config.schema import APP, MATCH, MOUNT, TOP, Field, fields_of
 from lmkd.units import format_kib, format_ms
 
 _INTRODUCTION = """\
@@ -27,6 +27,17 @@ that it would, is an error. A process that no rule matches keeps its own `oom_sc
 
 A priority is a class or a number from -1000 (never killed) to 1000 (killed first), on the scale of
 `oom_score_adj`:
+"""
+
+_FILES = """\
+Files on a tmpfs are memory that no death returns as long as they have a name. Nothing is deleted that is not listed
+here. Of what is listed, regular files go, oldest first, until memory is no longer short, or the mount is below its
+`limit`; never folders, links, files with a second name, and files that somebody has open (that would return nothing).
+No symbolic link is followed and no other mount entered. In a pattern `*`, `?` and `[a-z]` stay within a part of the
+path, `**` stands for any number of folders; none of them stands for the dot that a name begins with. `tell` gets
+`LMKD_EVENT=tmpfs`, `LMKD_REASON` (`limit` or `short`), `LMKD_MOUNT`, `LMKD_USED_KIB` and `LMKD_LIMIT_KIB` in its
+environment, and is ended after 10 s. A tmpfs that is mounted without a limit of its own (`size=0`) does not tell what
+it holds: `limit` does nothing there. In a drop-in an entry replaces the earlier one of the same mount.
 """
 
 _PATTERNS = """\
@@ -57,7 +68,7 @@ _TYPES = (
     ("duration", "duration"), ("amount", "% of RAM, or size"), ("int", "whole number"),
     ("bool", "true, false"), ("word", "word"), ("name", "name"), ("path", "absolute path"),
     ("label", "text"), ("pattern", "pattern"), ("priority", "class or number"), ("section", "mapping"),
-    ("rules", "list of rules"),
+    ("rules", "list of rules"), ("mounts", "list of mappings"), ("globs", "list of patterns"),
 )
 
 
@@ -66,6 +77,7 @@ def reference_markdown() -> str:
     parts = [_INTRODUCTION, "## Top level\n", _table(TOP)]
     for section, title in _SECTIONS:
         parts += [f"## {title}\n", *([_DERIVED] if section == "policy" else []), _table(section)]
+    parts += ["## Memory in files: `tmpfs`\n", _FILES, _table(MOUNT)]
     parts += ["## Rules: `apps`\n", _RULES, _classes(), _table(APP)]
     parts += ["## Conditions: `match`\n", _PATTERNS, _table(MATCH)]
     return "\n".join(parts)

@@ -12,6 +12,7 @@ from lmkd.values import value
 TOP = ""
 APP = "apps[]"
 MATCH = "apps[].match"
+MOUNT = "tmpfs[]"
 AUTO = "auto"
 
 
@@ -56,6 +57,7 @@ _TOP_FIELDS = (
     Field(TOP, "policy", "section", "", "Numbers that lmkd derives from the machine unless they are given."),
     Field(TOP, "control", "section", "", "The control socket."),
     Field(TOP, "log", "section", "", "What is logged."),
+    Field(TOP, "tmpfs", "mounts", "[]", "What may be done about memory in the files of a tmpfs, before anybody dies."),
     Field(TOP, "apps", "rules", "[]", "Rules that give applications priorities; the first match wins."),
 )
 
@@ -63,8 +65,12 @@ _STORE_FIELDS = (
     Field("store", "kind", "word", "zram", "What holds the compressed pages; none: run without a store.",
           allowed=("zram", "none")),
     Field("store", "algorithm", "name", AUTO,
-          "The compression algorithm, as in /sys/block/zramN/comp_algorithm; auto: the best the kernel has."),
-    Field("store", "size", "amount", "100%", "How much memory may be swapped out, before compression.",
+          "The compression algorithm, as in /sys/block/zramN/comp_algorithm; auto: by a trial on this board, before "
+          "there was one the fastest that the kernel has."),
+    Field("store", "trial", "bool", "true",
+          "Whether lmkd may try the kernel's algorithms once, when the board is calm, on samples of memory."),
+    Field("store", "size", "amount", AUTO,
+          "How much memory may be swapped out, before compression; auto: so much that mem_limit is what bounds it.",
           low=1, high=400, low_kib=1024),
     Field("store", "mem_limit", "amount", "30%", "How much RAM the store may take for what it holds.",
           low=1, high=100, low_kib=1024),
@@ -174,6 +180,15 @@ _APP_FIELDS = (
           allowed=("process", "tree", "cgroup")),
 )
 
+_MOUNT_FIELDS = (
+    Field(MOUNT, "mount", "path", "", "Where it is mounted, as in /proc/mounts. Required."),
+    Field(MOUNT, "limit", "amount", "",
+          "Above this, tell and delete also while memory is not short; without it only then.",
+          low=1, high=100, low_kib=64),
+    Field(MOUNT, "delete", "globs", "", "Files that may be deleted, oldest first; patterns from the mount on."),
+    Field(MOUNT, "tell", "path", "", "A program that is run on notice, without arguments, at most every 10 s."),
+)
+
 _MATCH_DOCS = (
     ("comm", "The kernel's name of the process, at most 15 bytes."),
     ("exe", "The absolute path of the program."),
@@ -188,7 +203,7 @@ assert tuple(key for key, _ in _MATCH_DOCS) == MATCH_FIELDS
 FIELDS: tuple[Field, ...] = (
     *_TOP_FIELDS, *_STORE_FIELDS, *_SYSCTL_FIELDS, *_GRACE_FIELDS, *_TRIM_FIELDS, *_FREEZE_FIELDS,
     *_POLICY_FIELDS, *_OTHER_FIELDS,
-    *_APP_FIELDS, *_MATCH_FIELDS,
+    *_MOUNT_FIELDS, *_APP_FIELDS, *_MATCH_FIELDS,
 )
 
 

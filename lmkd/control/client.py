@@ -50,6 +50,11 @@ class ControlClient:
             raise ControlError(f"lmkd at {self._path} answered a number that is not an object")
         return rows
 
+    def tmpfs(self) -> dict[str, Any]:
+        """Memory in files: ``mounts``, ``files``, ``holders`` (see ``lmkd.helper.survey``)."""
+        self._send(protocol.Request("tmpfs"))
+        return self._expect(self._receive(), "tmpfs", dict)
+
     def candidates(self) -> Iterator[dict[str, Any]]:
         """Every process in the order in which it would be killed."""
         self._send(protocol.Request("candidates"))

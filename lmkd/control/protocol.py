@@ -6,6 +6,7 @@ Requests and their replies; each object also has ``"v":1``, each reply ``"ok":tr
     {"op":"events","since":N,"follow":false}    {"event":{...}} for each from number N on, {"end":true}
     {"op":"candidates"}                         {"candidates":[...]} with at most 64 rows each, {"end":true}
     {"op":"policy"}                             {"policy":[...]}, a row for each number (policy.derive.explained)
+    {"op":"tmpfs"}                              {"tmpfs":{...}}, who holds memory in files (helper.survey)
 
 Whatever is wrong is answered by ``{"v":1,"ok":false,"error":"..."}``, and the connection stays usable.
 """
@@ -26,7 +27,7 @@ REPLY_LIMIT_BYTES = 65536
 CANDIDATES_IN_REPLY = 64
 SEQUENCE_LIMIT = 2**63
 
-_OPERATIONS = {"status": (), "events": ("since", "follow"), "candidates": (), "policy": ()}
+_OPERATIONS = {"status": (), "events": ("since", "follow"), "candidates": (), "policy": (), "tmpfs": ()}
 _ERROR_LIMIT_CHARS = 500
 
 
@@ -75,6 +76,11 @@ def encode_status(status: Mapping[str, Any]) -> bytes:
 def encode_policy(rows: Iterable[Mapping[str, Any]]) -> bytes:
     """The reply to ``policy``; ControlError when it cannot be sent."""
     return _reply(policy=list(rows))
+
+
+def encode_tmpfs(seen: Mapping[str, Any]) -> bytes:
+    """The reply to ``tmpfs``; ControlError when it cannot be sent."""
+    return _reply(tmpfs=dict(seen))
 
 
 def encode_event(event: Mapping[str, Any]) -> bytes:

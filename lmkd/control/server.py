@@ -27,6 +27,9 @@ class Source(Protocol):
     def policy(self) -> Iterable[Mapping[str, Any]]:
         """Every number of the policy, how it follows, and where it was given."""
 
+    def tmpfs(self) -> Mapping[str, Any]:
+        """Who holds memory in files."""
+
     def events_since(self, sequence: int) -> tuple[list[dict[str, Any]], int]:
         """The events from this sequence number on, oldest first, and the number to ask for next."""
 
@@ -122,6 +125,8 @@ def _answer(peer: _Peer, source: Source, message: bytes | None, limits: Limits) 
             peer.send(protocol.encode_status(source.status()))
         elif request.op == "policy":
             peer.send(protocol.encode_policy(source.policy()))
+        elif request.op == "tmpfs":
+            peer.send(protocol.encode_tmpfs(source.tmpfs()))
         elif request.op == "candidates":
             _send_candidates(peer, source)
         else:

@@ -7,6 +7,7 @@ import mmap
 import os
 import struct
 
+from lmkd.held import Clean, Tend, TmpfsAnswer
 from lmkd.model import Compact, Freeze, Refresh, Renice, Thaw, Trim
 from lmkd.policy.table import TABLE_BYTES, PackedTable, pack_table
 
@@ -22,8 +23,12 @@ RECORD_BYTES_MAX = 4000
 STATUS_BYTES = 8192
 STATUS_TOO_LARGE = b'{"truncated":true}'
 _WORDS = struct.Struct("=I")
-_ACTIVE, _WRITER, _LOGGED, _HEAD, _RESERVED = 0, 8, 16, 24, 32
+_ACTIVE, _ANSWER_TURN, _LOGGED, _HEAD, _RESERVED = 0, 8, 16, 24, 32
 _STATUS_TURN, _STATUS_LENGTH, _RATIO, _GROWER = 40, 44, 48, 56
+_ANSWER = 128
+_ANSWER_HEAD = struct.Struct("=didIiIf")
+_ANSWER_ROW = struct.Struct("=iQI")
+GAINS_MAX = 32
 _STATUS = 4096
 _RING = _STATUS + STATUS_BYTES
 _TABLES = _RING + RING_BYTES
@@ -33,6 +38,9 @@ COMMAND_BYTES = _COMMAND.size
 REFRESH, REFRESH_URGENT, REAP, EXPLAIN, DRAIN_LOG, HOOK, STOP, GROUP, TRIM, KILLED, FREEZE, THAW, COMPACT, RENICE = (
     range(1, 15)
 )
+TEND, CLEAN = 15, 16
+TEND_SHORT, TEND_LOOK = 1, 2
+"""Of a TEND command's argument."""
 GROUP_KILL = 1 << 32
 """Beside the rule's index in a GROUP command: SIGKILL is meant, not SIGTERM."""
 START_BITS = 40
@@ -47,7 +55,9 @@ RATIO_SCALE = 1000
 GROWER_FRESH_MS = 400.0
 
 
-def command_of(action: Refresh | Trim | Compact | Freeze | Thaw | Renice | Explain) -> tuple[int, int, int]:
+def command_of(
+    action: Refresh | Trim | Compact | Freeze | Thaw | Renice | Explain | Tend | Clean
+) -> tuple[int, int, int]:
     """(operation, pid, argument) of an action that is the helper's."""
     if isinstance(action, Refresh):
         return (REFRESH_URGENT if action.urgent else REFRESH), 0, 0
@@ -60,6 +70,10 @@ def command_of(action: Refresh | Trim | Compact | Freeze | Thaw | Renice | Expla
         return operation, action.pid, action.start_ticks | action.ms << START_BITS
     if isinstance(action, Thaw):
         return THAW, action.pid, 0
+    if isinstance(action, Tend):
+        return TEND, 0, TEND_SHORT * action.short | TEND_LOOK * action.look
+    if isinstance(action, Clean):
+        return CLEAN, 0, action.kib
     return EXPLAIN, 0, action.shmem_kib
 
 
@@ -108,9 +122,18 @@ class Exchange:
         whole = len(data) - len(data) % COMMAND_BYTES
         return [_COMMAND.unpack_from(data, at) for at in range(0, whole, COMMAND_BYTES)]
 
-    def set_tmpfs_writer(self, pid: int) -> None:
-        """Answer to EXPLAIN: the process that fills a tmpfs, 0 when none was found."""
-        struct.pack_into("=i", self._view, _WRITER, pid)
+    def set_tmpfs_answer(self, answer: TmpfsAnswer) -> None:
+        """Answer to EXPLAIN, TEND and CLEAN. Of the gains as many as there is room for."""
+        rows = answer.gains[:GAINS_MAX]
+        turn = _WORDS.unpack_from(self._view, _ANSWER_TURN)[0] & 0xFFFFFFFE
+        _WORDS.pack_into(self._view, _ANSWER_TURN, turn + 1)
+        _ANSWER_HEAD.pack_into(
+            self._view, _ANSWER, answer.t_ms, answer.writer, answer.cleaned_ms, answer.deleted_kib, len(rows),
+            answer.deletable_kib, answer.fill_kib_s,
+        )  # fmt: skip
+        for number, row in enumerate(rows):
+            _ANSWER_ROW.pack_into(self._view, _ANSWER + _ANSWER_HEAD.size + number * _ANSWER_ROW.size, *row)
+        _WORDS.pack_into(self._view, _ANSWER_TURN, (turn + 2) & 0xFFFFFFFF)
 
     def set_grower_ratio(self, pid: int, ratio: float) -> None:
         """At which ratio the store would take the pages of a process that grows."""
@@ -194,9 +217,18 @@ class Exchange:
         self._unread = data[at:]
         return found
 
-    def tmpfs_writer(self) -> int | None:
-        """The helper's answer to EXPLAIN, None as long as it has found nobody."""
-        return struct.unpack_from("=i", self._view, _WRITER)[0] or None
+    def tmpfs_answer(self) -> TmpfsAnswer | None:
+        """The helper's answer to EXPLAIN, TEND and CLEAN; None before the first, and while it is being written."""
+        turn = _WORDS.unpack_from(self._view, _ANSWER_TURN)[0]
+        if turn % 2 or not turn:
+            return None
+        head = _ANSWER_HEAD.unpack_from(self._view, _ANSWER)
+        t_ms, writer, cleaned_ms, deleted_kib, count, deletable_kib, fill_kib_s = head
+        starts = (_ANSWER + _ANSWER_HEAD.size + number * _ANSWER_ROW.size for number in range(count))
+        gains = tuple(_ANSWER_ROW.unpack_from(self._view, at) for at in starts)
+        if _WORDS.unpack_from(self._view, _ANSWER_TURN)[0] != turn:
+            return None
+        return TmpfsAnswer(t_ms, writer, gains, deletable_kib, cleaned_ms, deleted_kib, fill_kib_s)
 
     def grower_ratio(self, pid: int | None) -> float | None:
         """What the helper found for this process; None when it looked at another, or at none."""

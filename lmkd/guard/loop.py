@@ -139,9 +139,9 @@ class Guard:
         cause = causes[0]
         calm = self.state.level == "calm" and cause in ("timer", "faults") and not self._gone
         gone, self._gone = tuple(self._gone), []
-        writer = self._exchange.tmpfs_writer() if self.state.tmpfs.asked_ms >= 0 else None
+        held = self._exchange.tmpfs_answer() if self.state.tmpfs.asked_ms >= 0 else None
         try:
-            sample = self._observer.sample(cause, calm, gone, writer)
+            sample = self._observer.sample(cause, calm, gone, held)
         except KernelInterfaceError as error:
             self._gone[:0] = gone
             self._due_ms = woke_ms + 100.0

@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lmkd.held import TmpfsAnswer
     from lmkd.kernel.fault_meter import FaultMeter
     from lmkd.kernel.process import Sizes
     from lmkd.plan import Plan
@@ -62,7 +63,7 @@ class Observer:
         self._suspect = 0
 
     def sample(
-        self, cause: str, calm: bool, gone: tuple[int, ...] = (), tmpfs_writer: int | None = None
+        self, cause: str, calm: bool, gone: tuple[int, ...] = (), tmpfs: TmpfsAnswer | None = None
     ) -> Sample:
         """What the kernel says now. When all is ``calm`` only what a decision could need first is read."""
         t_ms = now_ms()
@@ -98,7 +99,7 @@ class Observer:
             grower_resident_kib=sizes.anon_kib if sizes else None,
             grower_swapped_kib=sizes.swapped_kib if sizes else None,
             grower_ratio=self._ratio_of(self._suspect or None),
-            tmpfs_writer=tmpfs_writer,
+            tmpfs=tmpfs,
             gone=gone,
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from lmkd.helper.compactor import Compactor
 from lmkd.helper.pager import Pager
 from lmkd.helper.shield import Shield
@@ -12,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from lmkd.helper.trial import TrialRun
     from lmkd.kernel.syscalls import Libc
     from lmkd.model import Candidate
     from lmkd.plan import Plan
@@ -32,6 +35,11 @@ class Care:
         self._compactor = Compactor(plan.zram_stat, report)
         self._shield = Shield(plan.proc, mount if settings.protect_foreground else "", settings.ram_kib, report)
         self._rows: list[Candidate] = []
+        self._trial: TrialRun | None = None
+        if plan.trial and self._active:
+            from lmkd.helper.trial import TrialRun
+
+            self._trial = TrialRun(plan.reload_argv, plan.proc, report)
 
     @property
     def busy(self) -> bool:
@@ -40,17 +48,23 @@ class Care:
 
     def timeout_ms(self) -> float | None:
         """How long the loop may wait until the next piece; None: for ever."""
-        return self._pager.timeout_ms()
+        paced = self._pager.timeout_ms()
+        trial = self._trial.timeout_ms(_now_ms()) if self._trial is not None else None
+        return paced if trial is None else trial if paced is None else min(paced, trial)
 
     def turn(self) -> None:
         """One piece of work, if it is time."""
         self._pager.turn()
+        if self._trial is not None:
+            self._trial.turn(_now_ms())
 
     def renew(self, rows: list[Candidate], grower: int) -> None:
         """All were just looked at: ``rows`` are they, ``grower`` is who grew (0: nobody)."""
         self._rows = rows
         if not self._active:
             return
+        if self._trial is not None:
+            self._trial.disturb(_now_ms())
         self._shield.renew(rows)
         row = next((one for one in rows if one.pid == grower), None) if grower else None
         # What grows is to be reclaimed before what runs; a declared foreground is what runs.
@@ -70,3 +84,9 @@ class Care:
     def close(self) -> None:
         """Put back what was changed for good."""
         self._shield.put_back()
+        if self._trial is not None:
+            self._trial.close()
+
+
+def _now_ms() -> float:
+    return time.monotonic_ns() / 1e6

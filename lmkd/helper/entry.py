@@ -27,6 +27,8 @@ class Entry:
         "cgroup",
         "comm",
         "command",
+        "files_kib",
+        "files_until_ms",
         "forked",
         "grace_ms",
         "idle_since_ms",
@@ -57,9 +59,19 @@ class Entry:
         self.forked = False
         self.cgroup = ""
         self.shared_kib = 0
+        self.files_kib = 0
+        """What its death returns of files in memory, as long as that was looked at lately."""
+        self.files_until_ms = 0.0
         self.sizes: Sizes | None = None
         self.activity = -1
         self.idle_since_ms = 0.0
+
+    def go_on_from(self, known: Entry) -> None:
+        """Keep what was measured of the same process before."""
+        self.sizes, self.shared_kib = known.sizes, known.shared_kib
+        self.files_kib, self.files_until_ms = known.files_kib, known.files_until_ms
+        self.activity, self.idle_since_ms = known.activity, known.idle_since_ms
+        self.respawned = known.respawned
 
 
 class Classes:

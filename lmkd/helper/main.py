@@ -8,6 +8,7 @@ import time
 
 from lmkd.guard.act import RealPort
 from lmkd.guard.exchange import (
+    CLEAN,
     COMPACT,
     DRAIN_LOG,
     EXPLAIN,
@@ -25,12 +26,12 @@ from lmkd.helper.brake import Brake
 from lmkd.helper.care import Care
 from lmkd.helper.desk import Desk
 from lmkd.helper.groups import end_group, members
-from lmkd.helper.holders import explain
 from lmkd.helper.hooks import Hooks
 from lmkd.helper.reap import reap
 from lmkd.helper.rehearse import settle_in
 from lmkd.helper.sample import sample_ratio
 from lmkd.helper.scout import Scout
+from lmkd.helper.tmpfs import Tmpfs
 from lmkd.kernel.pinned import PinnedFile
 from lmkd.kernel.proc_events import open_proc_events
 from lmkd.kernel.syscalls import Libc
@@ -47,7 +48,7 @@ LEVEL_KEY = b'"level":"'
 NICE_CALM = 10
 NICE_URGENT = 5
 NICE_NOW = 0
-NOW = {EXPLAIN, REAP, *BRAKE_COMMANDS}
+NOW = {EXPLAIN, CLEAN, REAP, *BRAKE_COMMANDS}
 """What the guard waits for; a refresh is urgent when memory is short, and shares the processor with the foreground."""
 BATCH_MS = 100
 """Births and deaths are taken in batches: what lives shorter than this is never looked at."""
@@ -81,6 +82,7 @@ class Helper:
         else:
             exchange.post("degraded", (("feature", "control socket"), ("cost", self._desk.error)), "warning")
         self._hooks = Hooks(exchange.post)
+        self._tmpfs = Tmpfs(plan, exchange, self._scout, self._hooks, self._store_share)
         self._care = Care(plan, self._libc, exchange.post)
         self._brake = Brake(plan, self._scout, self._libc, (guard_pid, os.getpid()), exchange.post)
         self._rows: list[Candidate] = []
@@ -170,8 +172,7 @@ class Helper:
                 self._brake.obey(operation, pid, argument)
             elif operation == STOP:
                 self._running = False
-        if EXPLAIN in asked:
-            explain(self._exchange, self._plan.proc, self._scout.pids())
+        self._tmpfs.take(commands)
         if asked & {REFRESH, REFRESH_URGENT, TRIM}:
             self._refresh()
         if TRIM in asked:

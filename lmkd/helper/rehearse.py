@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 
-from lmkd.helper.holders import find_holders
+from lmkd.helper.holders import Holders
 from lmkd.helper.reap import reap
 from lmkd.helper.sample import sample_ratio
 from lmkd.kernel.memlock import forget_clean_pages, join_pages, lock_memory, own_pages
@@ -53,7 +53,7 @@ def rehearse(libc: Libc, proc: str, page_bytes: int, pids: list[int]) -> None:
         while True:
             _signal.pause()
     try:
-        find_holders(proc, [child])
+        Holders(proc).look([child])
         reap(libc, child)  # refused: it lives
     finally:
         os.kill(child, _signal.SIGKILL)

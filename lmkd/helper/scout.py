@@ -163,11 +163,13 @@ class Scout:
     def candidates(self, store_share: float) -> list[Candidate]:
         """All that could be ended; ``store_share`` is what a swapped page occupies in the store (1.0: all of it)."""
         found = []
+        t_ms = _now_ms()
         for pid, entry in self._entries.items():
             sizes = entry.sizes
             if sizes is None or pid == 1:
                 continue
             gain = max(0, sizes.anon_kib - entry.shared_kib) + int(sizes.swapped_kib * store_share)
+            gain += entry.files_kib if t_ms < entry.files_until_ms else 0
             found.append(
                 Candidate(
                     pid,
@@ -255,10 +257,7 @@ class Scout:
         parent = self._entries.get(stat.parent)
         entry.forked = parent is not None and read_exe(self._proc, pid) == read_exe(self._proc, stat.parent)
         if known is not None:
-            entry.sizes = known.sizes
-            entry.shared_kib = known.shared_kib
-            entry.activity, entry.idle_since_ms = known.activity, known.idle_since_ms
-            entry.respawned = known.respawned
+            entry.go_on_from(known)
         self._entries[pid] = entry
 
     def _base_adj(self, adj: int, known: Entry | None, parent_pid: int) -> int:

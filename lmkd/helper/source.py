@@ -45,6 +45,18 @@ class ExchangeSource:
         settings = as_dict(plan.settings) | self._guards_own().get("settings", {})
         return explained(settings | psi | {"psi_step_us": plan.psi_step_us}, dict(plan.given))
 
+    def tmpfs(self) -> dict[str, Any]:
+        """Memory in files: the mounts, the largest files, who holds them. Looked at now, in this process."""
+        from lmkd.helper.survey import survey
+
+        table = self._exchange.table_copy()
+        rows = [table.row(index) for index in range(len(table))]
+        names = {row.pid: row.name for row in rows if row.pid != os.getpid()}
+        store = self._guards_own().get("store") or {}
+        orig_kib, used_kib = store.get("orig_kib") or 0, store.get("used_kib") or 0
+        share = min(1.0, used_kib / orig_kib) if orig_kib else 1.0
+        return survey(self._plan.proc, names, names, self._plan.tmpfs, share)
+
     def events_since(self, sequence: int) -> tuple[list[dict[str, Any]], int]:
         """Records from this sequence number on that the ring still holds."""
         lines, position = self._exchange.records_since(self._next[1] if sequence == self._next[0] else 0)

@@ -33,10 +33,11 @@ class Roots:
     run: Path
     etc: Path
     lib: Path
+    state: Path
 
 
 def roots_under(base: AnyPath) -> Roots:
-    """The trees below ``base`` (a fixture, a mounted image); ``run`` and ``etc`` are lmkd's own folders."""
+    """The trees below ``base`` (a fixture, a mounted image); ``run``, ``etc`` and ``state`` are lmkd's own folders."""
     from pathlib import Path
 
     top = Path(base)
@@ -47,11 +48,12 @@ def roots_under(base: AnyPath) -> Roots:
         run=top / "run" / "lmkd",
         etc=top / "etc" / "lmkd",
         lib=top / "lib",
+        state=top / "var" / "lib" / "lmkd",
     )
 
 
 def system_roots() -> Roots:
-    """The trees of the running system (/proc, /sys, /dev, /run/lmkd, /etc/lmkd, /lib)."""
+    """The trees of the running system (/proc, /sys, /dev, /run/lmkd, /etc/lmkd, /lib, /var/lib/lmkd)."""
     return roots_under("/")
 
 

@@ -112,3 +112,13 @@ def _collect(pid: int, reading: int, deadline_s: float) -> tuple[int | None, str
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     return None, said.decode("utf-8", "replace")
+
+
+def unload(name: str) -> None:
+    """delete_module(2) for a module that nothing uses; KernelInterfaceError otherwise."""
+    from lmkd.kernel.syscalls import Libc
+
+    try:
+        Libc().call("delete_module", name.encode(), os.O_NONBLOCK)
+    except OSError as error:
+        raise KernelInterfaceError(f"module {name}: cannot unload: {errno_text(error)}") from error

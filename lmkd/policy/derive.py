@@ -133,6 +133,8 @@ NUMBERS = (
     Number("freeze_max_ms", "policy.freeze_max", fixed=5000),
     Number("renice", "policy.renice", fixed=True),
     Number("protect_foreground", "policy.protect_foreground", fixed=True),
+    Number("tmpfs_rungs", fact="whether `tmpfs` gives anything to tell or to delete", fixed=False),
+    Number("tmpfs_limit_kib", fact="the lowest limit of `tmpfs`, 0 without one", fixed=0),
 )  # fmt: skip
 PSI_STEP_US, PSI_STEP_PLAIN_US = 1000, 2_000_000
 

@@ -52,6 +52,8 @@ class Flight:
     seen_ms: float = -1.0
     half_ms: float = -1.0
     """How long it took until half of the prediction was back; negative before that."""
+    teaches: bool = True
+    """Its receipt says how true predictions are."""
     drained_kib: float = 0.0
     """What others consumed until ``seen_ms``, each stretch at the rate of its time: a late burst is not the past."""
 

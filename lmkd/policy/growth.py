@@ -42,11 +42,17 @@ class Ballast:
 
 @value
 class ShmemWatch:
-    """Growth of shared memory (tmpfs files, memfd, System V), which no death of a small process returns."""
+    """Growth of shared memory (tmpfs files, memfd, System V), which no death of a small process returns.
+
+    ``kib`` is what of it is resident: while it grows on one side and goes to the store on the other, that stands still.
+    ``all_*`` is everything that can go there, wherever it is: files, anonymous memory, and what lies in the store.
+    """
 
     t_ms: float = -1.0
     kib: int = 0
     rate_kib_s: float = 0.0
+    all_kib: int = 0
+    all_rate_kib_s: float = 0.0
 
 
 def watch(previous: Watch, sample: Sample, settings: Settings, store_ratio: float) -> Watch:
@@ -98,12 +104,14 @@ def weigh(previous: Ballast, sample: Sample) -> Ballast:
 
 def watch_shmem(previous: ShmemWatch, sample: Sample) -> ShmemWatch:
     """Shared memory's growth over windows of ``SHMEM_WINDOW_MS``."""
+    all_kib = sample.shmem_kib + sample.anon_kib + sample.swap_total_kib - sample.swap_free_kib
     if previous.t_ms < 0:
-        return ShmemWatch(sample.t_ms, sample.shmem_kib)
+        return ShmemWatch(sample.t_ms, sample.shmem_kib, 0.0, all_kib)
     elapsed = sample.t_ms - previous.t_ms
     if elapsed < SHMEM_WINDOW_MS:
         return previous
-    return ShmemWatch(sample.t_ms, sample.shmem_kib, (sample.shmem_kib - previous.kib) / elapsed * 1000)
+    rate = (sample.shmem_kib - previous.kib) / elapsed * 1000
+    return ShmemWatch(sample.t_ms, sample.shmem_kib, rate, all_kib, (all_kib - previous.all_kib) / elapsed * 1000)
 
 
 def _provisional(sample: Sample, settings: Settings, pid: int, size: int, gain: int) -> Grower | None:

@@ -10,9 +10,10 @@ from lmkd.policy.flight import Flight
 from lmkd.policy.forecast import Forecast
 from lmkd.policy.growth import Ballast, ShmemWatch, Watch, watch, watch_shmem, weigh
 from lmkd.policy.headroom import Headroom, StoreRatio, forget_filling, headroom, measure_ratio, store_lasts_ms
+from lmkd.policy.learned import Learned, learn, with_learned
 from lmkd.policy.pressure import Pressure, Signs, Stall, judge, measure_stall
 from lmkd.policy.tmpfs import Tmpfs
-from lmkd.policy.victim import GAIN_MIN_KIB, Choice, choose
+from lmkd.policy.victim import Choice, choose
 from lmkd.policy.wake import next_wake
 from lmkd.values import replace, value
 
@@ -22,25 +23,10 @@ if TYPE_CHECKING:
 
 REFRESH_EVERY_MS = 150.0
 REFUSE_EVERY_MS = 2000.0
-GAIN_FACTOR_MIN, GAIN_FACTOR_MAX = 0.5, 1.2
-KILL_MS_MIN, KILL_MS_MAX = 5.0, 300.0
-LEARN = 0.3
 ENDED_KEPT = 64
 COMPACT_MIN_KIB = 1024
 OFFENDER_PCT = 15
 """One that came back and has less of the RAM than this has not gone wrong again yet."""
-
-
-@value
-class Learned:
-    """What receipts taught, bounded, from safe defaults.
-
-    ``kill_ms``: how long it takes on this board from the signal until half of what a death returns is back.
-    ``gain_factor``: how true predictions are (1.0: they came true).
-    """
-
-    kill_ms: float = 40.0
-    gain_factor: float = 1.0
 
 
 @value
@@ -90,7 +76,10 @@ def step(
         pressure = replace(pressure, reason="it came back after its kill, and grows again")
     frost, cold = freeze.decide(state.frost, sample, settings, table, state.level, state.stall)
     state, actions = replace(state, frost=frost), actions + cold
+    state, chores = _tend(state, sample, settings)
+    actions += chores
     waits = pressure.reason.startswith("stall") and freeze.may_help(frost, sample)
+    waits = waits or tmpfs.holds_up(state.tmpfs, sample, _is_urgent(state, settings))
     if state.flight is None and pressure.reason and not waits:
         state, decided = _decide(state, sample, settings, table, pressure)
         actions += decided
@@ -103,6 +92,24 @@ def step(
     state = replace(state, lowered=lowered)
     wake = next_wake(settings, state.level, state.room, state.forecast, state.flight is not None)
     return state, actions + trims + asks, wake
+
+
+def _tend(state: State, sample: Sample, settings: Settings) -> tuple[State, tuple[Action, ...]]:
+    """What is done about files in memory before anybody dies. What comes back of them is no part of the slope."""
+    if state.flight is not None:
+        return state, ()
+    before = state.tmpfs.cleaning
+    files, chores = tmpfs.tend(
+        state.tmpfs, sample, settings, state.level, state.room.total_kib, state.forecast.rate_kib_s
+    )
+    if before is not None and files.cleaning is None:
+        state = replace(state, forecast=forecasts.restart(sample.t_ms, state.room.total_kib))
+    return replace(state, tmpfs=files), chores
+
+
+def _is_urgent(state: State, settings: Settings) -> bool:
+    """Below the floor there still is the floor itself: what waits, waits until that goes as well."""
+    return forecasts.exhaustion_ms(state.forecast.rate_kib_s, state.room.total_kib) <= settings.kill_horizon_ms / 2
 
 
 def _trim(state: State, sample: Sample, settings: Settings) -> tuple[State, tuple[Action, ...]]:
@@ -126,12 +133,6 @@ def came_back(state: State, sample: Sample, settings: Settings, table: Candidate
         return False
     index = table.index_of(grower.pid)
     return index is not None and bool(table.row(index).flags & FLAG_RESPAWNED)
-
-
-def with_learned(settings: Settings, learned: Learned) -> Settings:
-    """The settings with the horizon that this board's kills need: one that helps later is decided earlier."""
-    needed_ms = settings.stall_budget_ms + int(learned.kill_ms)
-    return settings if needed_ms <= settings.kill_horizon_ms else replace(settings, kill_horizon_ms=needed_ms)
 
 
 def _observe(state: State, sample: Sample, settings: Settings) -> tuple[State, Pressure]:
@@ -172,19 +173,10 @@ def _account(state: State, sample: Sample, settings: Settings) -> tuple[State, t
     grower = state.watch.grower
     grower_dies = grower is not None and any(victim.pid == grower.pid for victim in state.flight.victims)
     rate = 0.0 if grower_dies else state.forecast.rate_kib_s
-    # Below the floor there still is the floor itself: a grace ends early only when that goes as well.
-    urgent = forecasts.exhaustion_ms(state.forecast.rate_kib_s, state.room.total_kib) <= settings.kill_horizon_ms / 2
-    flight, landing, actions = flights.advance(state.flight, sample, rate, urgent)
+    flight, landing, actions = flights.advance(state.flight, sample, rate, _is_urgent(state, settings))
     if landing is None:
         return replace(state, flight=flight), actions
-    learned = state.learned
-    if landing.outcome == "dead" and landing.predicted_kib >= 4 * GAIN_MIN_KIB:
-        truth = landing.returned_kib / landing.predicted_kib
-        factor = (1 - LEARN) * learned.gain_factor + LEARN * truth
-        kill_ms = (1 - LEARN) * learned.kill_ms + LEARN * landing.half_ms
-        learned = Learned(
-            min(KILL_MS_MAX, max(KILL_MS_MIN, kill_ms)), min(GAIN_FACTOR_MAX, max(GAIN_FACTOR_MIN, factor))
-        )
+    learned = learn(state.learned, landing) if flight.teaches else state.learned
     state = replace(
         state,
         flight=None,
@@ -241,6 +233,8 @@ def _launch(
         predicted,
         flights.free_for_receipt_kib(sample),
         sample.t_ms,
+        # How much of a file lies in the store is a guess, which says nothing of what other deaths return.
+        teaches=not choice.reason.startswith("tmpfs"),
     )
     numbers: tuple[tuple[str, object], ...] = (
         ("trigger", pressure.reason),
@@ -263,14 +257,16 @@ def _launch(
 def _decide_tmpfs(
     state: State, sample: Sample, settings: Settings, table: CandidateTable, pressure: Pressure
 ) -> tuple[State, tuple[Action, ...]]:
-    """At most one death is tried, the writer's, to stop the growth; then the record says who holds the memory."""
-    if tmpfs.must_ask(state.tmpfs, sample):
-        return replace(state, tmpfs=replace(state.tmpfs, asked_ms=sample.t_ms)), (Explain(sample.shmem_kib),)
-    choice = tmpfs.choose_writer(state.tmpfs, state.shmem, sample, table, state.ended)
+    """One death at a time: of who fills them, or whose death returns some; after each it is asked anew."""
+    files, choice = tmpfs.decide(
+        state.tmpfs, state.shmem, sample, settings, table, state.ended, pressure.deficit_kib
+    )
+    state = replace(state, tmpfs=files)
+    if isinstance(choice, Explain):
+        return state, (choice,)
     if isinstance(choice, str):
         return _refuse(state, sample, choice)
-    state = replace(state, tmpfs=replace(state.tmpfs, tried=True))
-    return _launch(state, sample, settings, choice, pressure)
+    return _launch(replace(state, tmpfs=tmpfs.anew(files)), sample, settings, choice, pressure)
 
 
 def _refuse(state: State, sample: Sample, reason: str) -> tuple[State, tuple[Action, ...]]:

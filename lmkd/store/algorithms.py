@@ -33,13 +33,18 @@ def require(name: str, offered: tuple[str, ...]) -> None:
         raise StoreError(missing_text(name, offered))
 
 
-def choose(wanted: str, algorithms: Algorithms | None) -> Choice:
-    """The algorithm for a new store: the one wanted, else the best of those offered, and then it says why."""
+def choose(wanted: str, algorithms: Algorithms | None, preferred: str | None = None) -> Choice:
+    """The algorithm for a new store: the one wanted, else the best of those offered, and then it says why.
+
+    For ``auto`` that is the one ``preferred``, by a trial on this board, where the kernel offers it.
+    """
     if algorithms is None:
         reason = f"store: the kernel lists no algorithms, so {wanted!r} cannot be chosen"
         return Choice(None, None if wanted == AUTO else reason)
     if wanted in algorithms.offered:
         return Choice(wanted)
+    if wanted == AUTO and preferred in algorithms.offered:
+        return Choice(preferred)
     best = next((name for name in PREFERENCE if name in algorithms.offered), algorithms.selected)
     best = best or algorithms.offered[0]
     if wanted == AUTO:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lmkd.errors import KernelInterfaceError
 from lmkd.kernel import swap, zram
 from lmkd.store.record import UP, StoreRecord, read_record
+from lmkd.store.trial_note import scratch_device
 from lmkd.values import value
 
 TYPE_CHECKING = False
@@ -64,7 +65,8 @@ def find(roots: Roots) -> Found:
         if number is not None and entry.kind == "partition":
             in_use.append(InUse(number, entry, _is_ours(roots, number, noted)))
     in_use.sort(key=lambda item: (-item.entry.priority, -item.entry.size_kib, item.number))
-    others = [number for number in zram.devices(roots) if number not in [item.number for item in in_use]]
+    taken = [item.number for item in in_use] + [scratch_device(roots)]
+    others = [number for number in zram.devices(roots) if number not in taken]
     half_made = []
     free = []
     # Before its header is written a store has no label; a finished one is told by its label alone.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lmkd.kernel.sysctl import LRU_GEN, MIN_TTL
+from lmkd.store.choice import auto_size_kib
 from lmkd.values import value
 
 TYPE_CHECKING = False
@@ -38,6 +39,8 @@ class StoreSpec:
     mem_limit_kib: int | None
     swap_priority: int = 100
     sysctls: Sysctls = DEFAULT_SYSCTLS
+    preferred: str | None = None
+    """What ``auto`` means on this board, by a trial; None: not tried."""
 
 
 @value
@@ -72,13 +75,14 @@ NO_STORE = StoreState(kind="none")
 
 
 def spec_from_config(config: Config, ram_kib: int) -> StoreSpec:
-    """The store that a configuration asks for on a board with ``ram_kib`` of memory (MemTotal)."""
+    """The store that a configuration asks for on a board with ``ram_kib`` of memory (MemTotal), nothing measured."""
+    size, limit_kib = config.store.size, config.store.mem_limit.kib_of(ram_kib) or None
     wanted = dict(DEFAULT_SYSCTLS) | dict(config.sysctls) if config.manage_sysctls else {}
     return StoreSpec(
         kind=config.store.kind,
         algorithm=config.store.algorithm,
-        size_kib=config.store.size.kib_of(ram_kib),
-        mem_limit_kib=config.store.mem_limit.kib_of(ram_kib) or None,
+        size_kib=auto_size_kib(ram_kib, limit_kib, None) if size is None else size.kib_of(ram_kib),
+        mem_limit_kib=limit_kib,
         swap_priority=config.store.swap_priority,
         sysctls=tuple(wanted.items()),
     )

@@ -13,7 +13,7 @@ from lmkd.errors import KernelInterfaceError, LmkdError, StoreError
 from lmkd.kernel import swap, zram
 from lmkd.kernel.files import errno_of
 from lmkd.kernel.sysctl import MIN_TTL
-from lmkd.store import fit, sysctls
+from lmkd.store import fit, sysctls, trial_note
 from lmkd.store.algorithms import choose
 from lmkd.store.effects import Effects, KernelEffects
 from lmkd.store.find import LABEL, Found, InUse, find
@@ -41,6 +41,7 @@ def bring_up(roots: Roots, spec: StoreSpec, report: Report, effects: Effects | N
     spec = _whole_pages(spec)
     try:
         with port.lock():
+            trial_note.clear_dead(roots, port, report)
             found = find(roots)
             if found.store is not None:
                 state = _adopt(roots, spec, found, port, report)
@@ -244,7 +245,7 @@ def _prepare(
 
 def _set_algorithm(roots: Roots, spec: StoreSpec, number: int, port: Effects, report: Report) -> str | None:
     offered = zram.algorithms(roots, number)
-    choice = choose(spec.algorithm, offered)
+    choice = choose(spec.algorithm, offered, spec.preferred)
     selected = offered.selected if offered is not None else None
     if choice.degraded is not None:
         cost = f"{choice.name or 'the algorithm of the kernel'} is used instead"

@@ -17,6 +17,9 @@ LEAN = Bound("manager_pss_kib", "<=", 9 * 1024)
 CROWDED = (ALIVE, Bound("gap_worst_ms", "<=", CROWDED_MS), NO_KERNEL_KILL, LEAN)
 PROMISE = (*SMOOTH, NO_KERNEL_KILL, LEAN)
 
+MOUNT_BIG = ("mkdir /tmp/big", "mount -t tmpfs -o size=400m big /tmp/big")
+DELETE_LOGS = 'tmpfs:\n  - {mount: /tmp/big, delete: ["log/*.log"]}\n'
+
 
 def _grow(rate_mb: int, compress: int) -> Scenario:
     kind = "comp" if compress > 1 else "incomp"
@@ -51,8 +54,27 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         "tmpfs-280", "a writer fills a tmpfs up to 280 MB",
         load=(*APPS, "--tmpfs rate=30M,limit=280M,dir=/tmp/big,adj=200,delay=3,compress=3"),
-        extra=("mkdir /tmp/big", "mount -t tmpfs -o size=400m big /tmp/big"),
+        extra=MOUNT_BIG,
         bounds=PROMISE,
+    ),
+    *(
+        Scenario(
+            f"tmpfs-{kind}", f"the same into {what}",
+            load=(*APPS, f"--tmpfs rate=30M,limit=280M,dir=/tmp/big,adj=200,delay=3,compress=3,{option}"),
+            extra=MOUNT_BIG,
+            bounds=(*CROWDED, Bound("background_kept", "==", 8)),
+        )
+        for kind, what, option in (
+            ("deleted", "a file that is deleted at once and kept open", "unlink=1"),
+            ("memfd", "a memfd", "memfd=1"),
+            ("sysv", "System V shared memory", "sysv=1"),
+        )
+    ),
+    Scenario(
+        "tmpfs-logs", "logs of 4 MB each fill a tmpfs without end, and the configuration lets the old ones be deleted",
+        load=(*APPS, "--tmpfs rate=30M,limit=900M,rotate=4M,dir=/tmp/big/log,adj=200,delay=3,compress=3"),
+        extra=MOUNT_BIG, config=DELETE_LOGS, seconds=20,
+        bounds=(*CROWDED, Bound("background_kept", "==", 8), Bound("tmpfs_died", "==", False)),
     ),
     Scenario(
         "respawn", "a hog of 100 MB/s that starts again after each death",

@@ -13,7 +13,9 @@ from tests.board.scenario import Result
 from tests.board.scenarios import CROWDED_MS
 
 GROWTH = tuple(f"grow-{rate}-{kind}" for rate in (5, 30, 300) for kind in ("comp", "incomp"))
-PRESSED = (*GROWTH, "small-150", "tmpfs-280", "respawn-25", "switch", "flood-25", "waves")
+PRESSED = (
+    *GROWTH, "small-150", "tmpfs-280", "tmpfs-deleted", "tmpfs-logs", "respawn-25", "switch", "flood-25", "waves",
+)  # fmt: skip
 HURRIED = (*GROWTH, "frames-100", "respawn-25", "flood-25", "waves", "switch", "tmpfs-280")
 LEAST_KEPT = 6
 DECIDE_P99_US = 10_000
@@ -140,6 +142,24 @@ def test_the_record_says_who_holds_memory_that_no_death_returns(result: Result) 
     assert told, [event["event"] for event in events(result.outcome)]
     assert told[0]["mount"] == "/tmp/big"
     assert "tmpfsw" in str(told[0]["holders"])
+
+
+@pytest.mark.runs("tmpfs-deleted")
+def test_who_holds_a_deleted_file_dies_alone_and_its_memory_comes_back(result: Result) -> None:
+    assert [death["name"] for death in deaths(result)] == ["tmpfsw"]
+    assert figure(result, "gap_worst_ms") <= CROWDED_MS, figure(result, "gaps_worst")
+    (receipt,) = events(result.outcome, "receipt")
+    assert receipt["predicted_kib"] > 40_000 and receipt["returned_kib"] > receipt["predicted_kib"] / 2
+
+
+@pytest.mark.runs("tmpfs-logs")
+def test_nobody_dies_for_logs_that_may_be_deleted(result: Result) -> None:
+    assert deaths(result) == []
+    assert figure(result, "tmpfs_written_mb") > 400
+    assert figure(result, "gap_worst_ms") <= CROWDED_MS, figure(result, "gaps_worst")
+    gone = events(result.outcome, "deleted")
+    assert gone and all(event["mount"] == "/tmp/big" and event["deleted_kib"] > 0 for event in gone)
+    assert all(event["returned_kib"] > 0 for event in events(result.outcome, "clean_receipt"))
 
 
 @pytest.mark.runs(*GROWTH)

@@ -95,6 +95,13 @@ TRIALS: tuple[Scenario, ...] = (
         kinds=("care", "lmkd_event"),
     ),
     Scenario(
+        "trial", "the compression algorithms tried by hand; a trial that is told to end and one that is killed",
+        seconds=10,
+        after=(". /lmkd/guest/trial.sh",),
+        after_s=60,
+        kinds=("trial", "lmkd_event"),
+    ),
+    Scenario(
         "priorities", "rules by comm and command line; then applications that ignore SIGTERM",
         load=IN_ORDER, seconds=15, config=PRIORITIES,
         after=("run_load --seconds 50 --seed 1 " + " ".join(DEAF), "lmkd_events"),

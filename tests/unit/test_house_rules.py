@@ -15,7 +15,7 @@ FILE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 40
 
 RESIDENT_ROOTS = frozenset(
-    ("values", "model", "errors", "units", "matching", "plan", "policy", "guard", "helper", "resident")
+    ("values", "model", "held", "errors", "units", "matching", "plan", "policy", "guard", "helper", "resident")
 )
 # Each costs at most some tens of KiB, or nothing (io is there before the first line of ours runs): measured.
 LIGHT = frozenset(
@@ -23,7 +23,7 @@ LIGHT = frozenset(
 ) | {"os", "select", "signal", "stat", "struct", "sys", "time"}
 EFFECTS = frozenset(("os", "time", "socket", "_socket", "select", "signal", "_signal"))
 # Imported by the desk's forked child alone, which may use all of Python and ends with its client.
-NOT_RESIDENT = frozenset(("lmkd.helper.source",))
+NOT_RESIDENT = frozenset(("lmkd.helper.source", "lmkd.helper.survey"))
 HEAVY = frozenset(
     ("asyncio", "dataclasses", "inspect", "json", "logging", "pathlib", "re", "socket", "subprocess")
 ) | {"typing"}

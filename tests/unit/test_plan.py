@@ -10,11 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmkd.errors import LmkdError
-from lmkd.plan import FORMAT, Plan, Rule, dump_plan, load_plan
+from lmkd.plan import FORMAT, Plan, Rule, TmpfsRule, dump_plan, load_plan
 from lmkd.values import replace
 from tests.unit.plans import make_plan, make_rule
 
-PLAN = make_plan(Path("/somewhere"), rules=(make_rule("comm", "ui"),), notes=(("store_up", (("kib", 1),), "info"),))
+PLAN = make_plan(
+    Path("/somewhere"),
+    rules=(make_rule("comm", "ui"),),
+    notes=(("store_up", (("kib", 1),), "info"),),
+    tmpfs=(TmpfsRule("/tmp", 1024, ("*.log",), "/bin/tell", "lmkd.yaml:3"),),
+)
 TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
 RULES = st.builds(
     Rule,

@@ -9,7 +9,8 @@ import pytest
 from lmkd.config import parse_text
 from lmkd.errors import ConfigError
 from lmkd.kernel.files import Roots, roots_under
-from lmkd.planner import policy_numbers
+from lmkd.plan import TmpfsRule
+from lmkd.planner import policy_numbers, tmpfs_rules
 
 MEMINFO = b"".join(
     b"%s %d kB\n" % (key, kib)
@@ -64,3 +65,16 @@ def test_floors_that_leave_nothing_of_this_board_are_an_error_with_its_place(roo
         policy_numbers(roots, parse_text(f"policy: {{{key}: 240M}}", "f"))
     (line,) = error.value.lines
     assert line.startswith(f"f:1:{12 + len(key)}: policy.{key}: ") and "this board has 244.0 MB" in line
+
+
+def test_what_tmpfs_gives_is_compiled_for_this_board(roots: Roots) -> None:
+    assert policy_numbers(roots, parse_text(""))["tmpfs_rungs"] is False
+    config = parse_text(
+        "tmpfs:\n  - {mount: /tmp, limit: 40%, delete: ['*.log']}\n  - {mount: /run, limit: 8M, tell: /bin/x}\n", "f"
+    )
+    numbers = policy_numbers(roots, config)
+    assert (numbers["tmpfs_rungs"], numbers["tmpfs_limit_kib"]) == (True, 8192)
+    assert tmpfs_rules(config, numbers["ram_kib"]) == (
+        TmpfsRule("/tmp", 99942, ("*.log",), "", "f:2"),
+        TmpfsRule("/run", 8192, (), "/bin/x", "f:3"),
+    )

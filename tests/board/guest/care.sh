@@ -17,9 +17,11 @@ inside $UI 0 /run/ui.out /lmkd/load --seconds 14 --seed 1 --heartbeat period_ms=
 SHOWN=$!
 sleep 1.5
 /lmkd/load --seconds 16 --seed 1 --background n=6,size=12M,adj=900,compress=3 \
-    --grow rate=30M,limit=120M,compress=3,adj=200,delay=1 > /run/idle.out 3>&-
+    --grow rate=30M,limit=120M,compress=3,adj=200,delay=1 > /run/idle.out 3>&- &
+IDLE=$!
+sleep 8
 low_kib=$(($(cat $UI/memory.low) / 1024))
-wait $SHOWN
+wait $SHOWN $IDLE
 kill -USR1 "$KEEPER"
 sleep 1
 intact=false

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -72,12 +74,23 @@ void flow_tmpfs_path(const struct app *app, char *path, size_t size)
     snprintf(path, size, "%s/load-%s", app->spec->path, app->name);
 }
 
-static int open_tmpfs(const struct app *app)
+/* Where the writer's pages go: a file, or (base) System V memory. */
+struct sink {
+    int fd;
+    unsigned char *base;
+    uint64_t first; /* page number at which the present file begins */
+    unsigned files;
+};
+
+static int open_tmpfs(const struct app *app, unsigned number)
 {
     char path[PATH_SIZE + 2 * NAME_SIZE];
     flow_tmpfs_path(app, path, sizeof path);
+    if (app->spec->rotate > 0)
+        snprintf(path + strlen(path), 16, ".%u.log", number % 1000000);
     mkdir(app->spec->path, 0755);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    int fd = app->spec->memfd > 0 ? memfd_create(app->name, MFD_CLOEXEC)
+                                  : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         app_give_up(app, errno);
     if (app->spec->unlink > 0)
@@ -85,14 +98,39 @@ static int open_tmpfs(const struct app *app)
     return fd;
 }
 
+/* A segment that is marked for removal at once, as System V memory should be. */
+static unsigned char *open_sysv(const struct app *app)
+{
+    int id = shmget(IPC_PRIVATE, (size_t)app->spec->limit, 0600);
+    void *base = id < 0 ? (void *)-1 : shmat(id, NULL, 0);
+    if (base == (void *)-1)
+        app_give_up(app, errno);
+    shmctl(id, IPC_RMID, NULL);
+    return base;
+}
+
+/* The next log: a file that is full is closed, and stays. */
+static void rotate(const struct app *app, struct sink *sink, uint64_t from)
+{
+    uint64_t most = (uint64_t)app->spec->rotate / PAGE;
+    if (!most || from - sink->first < most)
+        return;
+    close(sink->fd);
+    sink->fd = open_tmpfs(app, ++sink->files);
+    sink->first = from;
+}
+
 /* Writes `pages` pages, at most a chunk, from page number `from` on; false: the file system is full. */
-static bool write_chunk(const struct app *app, int fd, uint64_t from, uint64_t pages)
+static bool write_chunk(const struct app *app, struct sink *sink, uint64_t from, uint64_t pages)
 {
     static unsigned char chunk[CHUNK_PAGES * PAGE];
     size_t random_bytes = pages_random_bytes(app->spec->compress);
+    unsigned char *to = sink->base ? sink->base + from * PAGE : chunk;
     for (uint64_t i = 0; i < pages; i++)
-        page_write(chunk + i * PAGE, random_bytes, app->seed, (uint32_t)(from + i));
-    ssize_t written = pwrite(fd, chunk, (size_t)pages * PAGE, (off_t)(from * PAGE));
+        page_write(to + i * PAGE, random_bytes, app->seed, (uint32_t)(from + i));
+    ssize_t written = (ssize_t)(pages * PAGE);
+    if (!sink->base)
+        written = pwrite(sink->fd, chunk, (size_t)pages * PAGE, (off_t)((from - sink->first) * PAGE));
     if (written < (ssize_t)PAGE) {
         note_error(app, written < 0 ? errno : ENOSPC);
         return false;
@@ -103,7 +141,8 @@ static bool write_chunk(const struct app *app, int fd, uint64_t from, uint64_t p
 
 _Noreturn void flow_tmpfs(const struct run *run, const struct app *app)
 {
-    int fd = open_tmpfs(app);
+    bool sysv = app->spec->sysv > 0;
+    struct sink sink = {.fd = sysv ? -1 : open_tmpfs(app, 0), .base = sysv ? open_sysv(app) : NULL};
     struct pace pace = begin(run, app);
     uint64_t done = 0;
     while (!at_limit(&pace, done)) {
@@ -111,7 +150,8 @@ _Noreturn void flow_tmpfs(const struct run *run, const struct app *app)
         uint64_t nap = SLICE;
         while (done < due && nap == SLICE) {
             uint64_t pages = due - done < CHUNK_PAGES ? due - done : CHUNK_PAGES;
-            if (!write_chunk(app, fd, done, pages))
+            rotate(app, &sink, done);
+            if (!write_chunk(app, &sink, done, pages))
                 nap = RETRY;
             done = atomic_load(&app->slot->moved);
         }

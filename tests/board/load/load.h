@@ -37,7 +37,7 @@ struct spec {
     double churn;             /* bytes taken anew and given back in each beat */
     double delay, at;         /* seconds since the start */
     double adj, adj_last, at_adj;
-    double ignore_term, unlink;
+    double ignore_term, unlink, memfd, sysv, rotate;
     double session;           /* above 0: each in a session of its own, as services are */
 };
 

@@ -41,6 +41,9 @@ static const struct key keys[] = {
     {"at", offsetof(struct spec, at), BIT(SWITCH), 0},
     {"at_adj", offsetof(struct spec, at_adj), BIT(SWITCH), -1000},
     {"unlink", offsetof(struct spec, unlink), BIT(TMPFS), 0},
+    {"memfd", offsetof(struct spec, memfd), BIT(TMPFS), 0},
+    {"sysv", offsetof(struct spec, sysv), BIT(TMPFS), 0},
+    {"rotate", offsetof(struct spec, rotate), BIT(TMPFS), PAGE},
     {"ignore_term", offsetof(struct spec, ignore_term), ALL, 0},
     {"session", offsetof(struct spec, session), ALL, 0},
 };

@@ -226,13 +226,19 @@ def test_an_interrupted_follower_leaves_quietly(tmp_path: Path) -> None:
     source = FakeSource()
     source.events = list(EVENTS)
     with listening(tmp_path / "c", lambda connection: serve_connection(connection, source)) as path:
-        command = lmkd("events", "--follow", "--json", "--socket", path)
+        # A job in the background ignores interrupts, and so does what it starts.
+        heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        script = f"{heeds}from lmkd.cli.main import entry; entry()"
+        command = lmkd("events", "--follow", "--json", "--socket", path, script=script)
         pipe = subprocess.PIPE
         with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as follower:
             assert follower.stdout is not None and follower.stderr is not None
             assert json.loads(follower.stdout.readline()) == EVENTS[0]
             follower.send_signal(signal.SIGINT)
-            assert follower.wait(10) == 130
+            try:
+                assert follower.wait(10) == 130
+            finally:
+                follower.kill()
             assert follower.stderr.read() == ""
 
 

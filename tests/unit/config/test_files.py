@@ -48,19 +48,22 @@ def test_examples_in_comments_of_the_default_file_are_valid(tmp_path: Path) -> N
     lines = [
         line[1:] if line.startswith("#  ") and not line.startswith("#   p") else line for line in _lines()
     ]
-    text = "\n".join(lines).replace("sysctls: {}", "sysctls:").replace("apps: []", "apps:")
+    text = "\n".join(lines)
+    for key, empty in (("sysctls", "{}"), ("tmpfs", "[]"), ("apps", "[]")):
+        text = text.replace(f"{key}: {empty}", f"{key}:")
     path = tmp_path / "all.yaml"
     path.write_text(text, encoding="utf-8")
     config = load([path])
     assert len(config.apps) == 5
     assert len(config.sysctls) == 6
+    assert [mount.delete for mount in config.tmpfs] == [("*.log", "cache/**")]
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=Field.path)
 def test_default_of_every_key_is_valid_and_documented(field: Field) -> None:
     assert field.doc.endswith(".")
     assert f"| `{field.key}` |" in reference_markdown()
-    if field.kind not in ("section", "rules") and field.default:
+    if field.kind not in ("section", "rules", "mounts") and field.default:
         assert (default_of(field) is None) == (field.default == AUTO and field.kind != "name")
 
 

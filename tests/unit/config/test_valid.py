@@ -75,7 +75,7 @@ def test_the_shape_of_the_issue_is_read() -> None:
 def test_empty_file_is_all_defaults(text: str | bytes) -> None:
     config = parse_text(text, "empty.yaml")
     assert (config.stall_budget_ms, config.apps, config.sysctls) == (33, (), ())
-    assert config.store.size == Amount(100, None)
+    assert config.store.size is None
     assert config.policy.kill_horizon_ms is None
     assert config.sources == ("empty.yaml",)
 
@@ -97,6 +97,7 @@ control: {socket: /tmp/s}
 log: {level: debug}
 """)
     assert config.stall_budget_ms == 1000
+    assert config.store.size is not None
     assert (config.store.algorithm, config.store.size.kib, config.store.mem_limit.kib) == (
         "842",
         65536,
@@ -194,6 +195,7 @@ def test_later_file_wins_key_by_key(tmp_path: Path) -> None:
         c="policy: {kill_horizon: auto}",
     )
     config = load(paths)
+    assert config.store.size is not None
     assert (config.store.size.pct, config.store.mem_limit.pct, config.stall_budget_ms) == (70, 20, 50)
     assert config.policy.kill_horizon_ms is None
     assert config.sources == tuple(str(path) for path in paths)

@@ -17,6 +17,7 @@ class FakeSource:
         self.events: list[dict[str, Any]] = []
         self.rows: list[dict[str, Any]] = []
         self.numbers: list[dict[str, Any]] = []
+        self.files: dict[str, Any] = {"mounts": [], "files": []}
         self.state: dict[str, Any] = {"level": "calm"}
         self.trouble: Exception | None = None
 
@@ -27,6 +28,9 @@ class FakeSource:
 
     def policy(self) -> Iterable[Mapping[str, Any]]:
         return iter(self.numbers)
+
+    def tmpfs(self) -> Mapping[str, Any]:
+        return self.files
 
     def events_since(self, sequence: int) -> tuple[list[dict[str, Any]], int]:
         found = [event for event in self.events if event["seq"] >= sequence]

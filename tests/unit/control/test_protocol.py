@@ -18,7 +18,7 @@ JSON_VALUES = st.recursive(
     JSON_SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10
 )
 REQUESTS = st.one_of(
-    st.builds(Request, st.sampled_from(("status", "candidates", "policy"))),
+    st.builds(Request, st.sampled_from(("status", "candidates", "policy", "tmpfs"))),
     st.builds(Request, st.just("events"), st.integers(0, 2**63 - 1), st.booleans()),
 )
 KNOWN_FIELDS = ("v", "op", "since", "follow", "ok", "error")
@@ -58,7 +58,7 @@ def test_a_request_is_understood(message: bytes, meant: Request) -> None:
         (b'{"v":true,"op":"status"}', "version true"),
         (b'{"v":1.0,"op":"status"}', "version 1.0"),
         (b'{"v":"1","op":"status"}', 'version "1"'),
-        (b'{"v":1}', "unknown op null: status, events, candidates, policy are known"),
+        (b'{"v":1}', "unknown op null: status, events, candidates, policy, tmpfs are known"),
         (b'{"v":1,"op":"kill"}', 'unknown op "kill"'),
         (b'{"v":1,"op":["status"]}', "unknown op a list"),
         (b'{"v":1,"op":"status","since":1}', 'unknown field "since" in a request for status'),

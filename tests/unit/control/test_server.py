@@ -75,6 +75,11 @@ def test_the_policy_is_answered_in_one_message(source: FakeSource) -> None:
         assert peer.ask("policy") == {"v": 1, "ok": True, "policy": source.numbers}
 
 
+def test_who_holds_memory_in_files_is_answered_in_one_message(source: FakeSource) -> None:
+    with served(source) as peer:
+        assert peer.ask("tmpfs") == {"v": 1, "ok": True, "tmpfs": source.files}
+
+
 def test_the_connection_stays_usable_after_anything_wrong(source: FakeSource) -> None:
     wrong = (b"x", b'{"v":9,"op":"status"}', b'{"v":1,"op":"nonsense"}', b"[" * 4096, b"z" * 4097)
     with served(source) as peer:

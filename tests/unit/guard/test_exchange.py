@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from lmkd.guard import exchange as exchanges
 from lmkd.guard.exchange import DRAIN_LOG, REAP, RECORD_BYTES_MAX, RING_BYTES, STATUS_BYTES, STOP, Exchange
+from lmkd.held import TmpfsAnswer
 from lmkd.policy.table import TABLE_BYTES
+from lmkd.values import replace
 from tests.unit.plans import make_candidate
 
 LINES = st.lists(st.integers(0, RECORD_BYTES_MAX - 1), max_size=120)
@@ -262,17 +264,30 @@ def test_the_parts_of_the_memory_do_not_overlap(exchange: Exchange) -> None:
     many = [make_candidate(pid, pid % 1000) for pid in range(1, 4097)]
     exchange.publish(many, 1.0)
     exchange.publish(many, 2.0)
-    exchange.set_tmpfs_writer(7)
+    exchange.set_tmpfs_answer(FULL_ANSWER)
     exchange.log_position = 99
     assert exchange.read_status() == b"s" * STATUS_BYTES
     assert set(exchange.records_since(0)[0]) == {b"r" * 999}
-    assert (len(exchange.table()), exchange.tmpfs_writer(), exchange.log_position) == (4096, 7, 99)
+    assert (len(exchange.table()), exchange.tmpfs_answer(), exchange.log_position) == (4096, FULL_ANSWER, 99)
     assert exchanges.EXCHANGE_BYTES == exchanges._TABLES + 2 * TABLE_BYTES == len(exchange._view)
 
 
-def test_nobody_was_found_to_write_until_somebody_was(exchange: Exchange) -> None:
-    assert exchange.tmpfs_writer() is None
-    exchange.set_tmpfs_writer(7)
-    assert exchange.tmpfs_writer() == 7
-    exchange.set_tmpfs_writer(0)
-    assert exchange.tmpfs_writer() is None
+GAINS = tuple((pid, 1 << 40, pid) for pid in range(1, exchanges.GAINS_MAX + 1))
+FULL_ANSWER = TmpfsAnswer(7.5, 7, GAINS, 9, 6.5, 8, 0.5)
+
+
+def test_there_is_no_answer_before_the_first_and_while_one_is_written(exchange: Exchange) -> None:
+    assert exchange.tmpfs_answer() is None
+    exchange.set_tmpfs_answer(FULL_ANSWER)
+    assert exchange.tmpfs_answer() == FULL_ANSWER
+    exchange.set_tmpfs_answer(TmpfsAnswer(8.0))
+    assert exchange.tmpfs_answer() == TmpfsAnswer(8.0)
+    turn = exchanges._WORDS.unpack_from(exchange._view, exchanges._ANSWER_TURN)[0]
+    exchanges._WORDS.pack_into(exchange._view, exchanges._ANSWER_TURN, turn + 1)
+    assert exchange.tmpfs_answer() is None
+
+
+def test_of_too_many_gains_the_first_are_kept(exchange: Exchange) -> None:
+    exchange.set_tmpfs_answer(replace(FULL_ANSWER, gains=(*FULL_ANSWER.gains, (1, 1, 1))))
+    assert exchange.tmpfs_answer() == FULL_ANSWER
+    assert exchanges._ANSWER + exchanges._ANSWER_HEAD.size + 32 * exchanges._ANSWER_ROW.size <= exchanges._STATUS

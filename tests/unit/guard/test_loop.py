@@ -16,12 +16,16 @@ from hypothesis import strategies as st
 from lmkd.errors import KernelInterfaceError
 from lmkd.guard.act import Handle
 from lmkd.guard.exchange import (
+    CLEAN,
     EXPLAIN,
     FREEZE,
     KILLED,
     REFRESH_URGENT,
     RENICE,
     START_BITS,
+    TEND,
+    TEND_LOOK,
+    TEND_SHORT,
     THAW,
     TRIM,
     Exchange,
@@ -31,6 +35,7 @@ from lmkd.guard.loop import Guard
 from lmkd.guard.observe import Observer
 from lmkd.guard.record import Recorder
 from lmkd.guard.rehearse import rehearse
+from lmkd.held import Clean, Tend
 from lmkd.model import Explain, Freeze, Kill, Refresh, Renice, Thaw, Trim, Victim
 from lmkd.plan import Plan
 from tests.unit.guard.test_exchange import close
@@ -238,6 +243,9 @@ def test_what_is_the_helpers_becomes_a_command() -> None:
     assert command_of(Renice(10, 77, 1500)) == (RENICE, 10, 77 | 1500 << START_BITS)
     assert command_of(Thaw(10)) == (THAW, 10, 0)
     assert command_of(Explain(9)) == (EXPLAIN, 0, 9)
+    assert command_of(Clean(9)) == (CLEAN, 0, 9)
+    assert command_of(Tend(True)) == (TEND, 0, TEND_LOOK | TEND_SHORT)
+    assert command_of(Tend(False, look=False)) == (TEND, 0, 0)
 
 
 @given(st.integers(2, 2**31 - 1), st.integers(0, 2**START_BITS - 1), st.integers(1, 2 ** (64 - START_BITS) - 1))

@@ -1,106 +1,212 @@
-"""Who holds memory that no death returns."""
+"""Who holds memory in files: by device and inode, and what whose death would return."""
 
 from __future__ import annotations
 
+import mmap
 import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from lmkd.helper.holders import find_holders, mount_of, parse_mounts
+from lmkd.helper import holders as module
+from lmkd.helper.holders import File, Found, Holders, Mount, gain_of
+from tests.unit.helper.processes import MIB, SHM, holding
 from tests.unit.plans import FakeProc
 
 
-def test_mounts_are_read_with_their_octal_escapes() -> None:
-    text = (
-        "tmpfs /run tmpfs rw,nosuid 0 0\n"
-        "/dev/vda / ext4 ro 0 0\n"
-        "tmpfs /a\\040b\\011c\\012d\\134e\\043f tmpfs rw 0 0\n"
-        "tmpfs /back\\134040slash tmpfs rw 0 0\n"
-        "odd\n\n"
-    )
-    assert parse_mounts(text) == (
-        ("/run", "tmpfs"),
-        ("/", "ext4"),
-        ("/a b\tc\nd\\e#f", "tmpfs"),
-        ("/back\\040slash", "tmpfs"),
-    )
+@pytest.fixture
+def path() -> Iterator[str]:
+    path = f"{SHM}/lmkd-test-{os.getpid()}"
+    yield path
+    if os.path.exists(path):
+        os.unlink(path)
 
 
-@given(st.text())
-def test_no_text_makes_parsing_fail(text: str) -> None:
-    parse_mounts(text)
+def opens(path: str, size: int = MIB, unlink: bool = False) -> Callable[[], object]:
+    def action() -> object:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        if size:
+            os.write(descriptor, b"x" * size)
+        if unlink:
+            os.unlink(path)
+        return descriptor
+
+    return action
 
 
-@pytest.mark.parametrize(
-    ("path", "point"),
-    [
-        ("/run/x", "/run"),
-        ("/run", "/run"),
-        ("/running", "/"),
-        ("/run/user/0/x (deleted)", "/run/user/0"),
-        ("socket:[7]", ""),
-        ("anon_inode:[eventpoll]", ""),
-    ],
-)
-def test_a_path_lies_on_the_nearest_mount(path: str, point: str) -> None:
-    assert mount_of(path, ("/", "/run", "/run/user/0")) == point
+def maps(path: str) -> Callable[[], object]:
+    """Only the mapping is left, and nothing of it was touched."""
+
+    def action() -> object:
+        descriptor = os.open(path, os.O_RDWR)
+        mapping = mmap.mmap(descriptor, MIB)
+        os.close(descriptor)
+        return mapping
+
+    return action
 
 
-def held(tmp_path: Path, *mounts: str) -> FakeProc:
+def memfd() -> object:
+    descriptor = os.memfd_create("buffer")
+    os.write(descriptor, b"x" * MIB)
+    return descriptor
+
+
+def shared() -> object:
+    memory = mmap.mmap(-1, MIB)
+    memory[:] = b"x" * MIB
+    return memory
+
+
+def of_kind(found: Found, kind: str, pid: int) -> list[File]:
+    return [file for file in found.files if file.kind == kind and pid in file.pids]
+
+
+def test_a_file_is_found_by_every_way_to_hold_it(path: str) -> None:
+    with holding(opens(path), maps(path), memfd, shared) as (opener, mapper, with_memfd, with_shared):
+        found = Holders("/proc").look([opener, mapper, with_memfd, with_shared])
+        assert found.complete
+        (linked,) = of_kind(found, "file", opener)
+        assert (linked.pids, linked.kib, linked.ends) == ({opener, mapper}, 1024, False)
+        for kind, pid in (("memfd", with_memfd), ("shared", with_shared)):
+            assert [(file.pids, file.kib, file.ends) for file in of_kind(found, kind, pid)] == [({pid}, 1024, True)]
+        assert gain_of(found, {opener, mapper}, 1.0) == 0
+        os.unlink(path)
+        found = Holders("/proc").look([opener, mapper])
+        assert [file.kib for file in of_kind(found, "deleted", opener)] == [1024]
+        assert [gain_of(found, group, 1.0) for group in ({opener}, {mapper}, {opener, mapper})] == [0, 0, 1024]
+
+
+def test_a_mapping_alone_is_weighed_as_well(path: str) -> None:
+    Path(path).write_bytes(b"x" * MIB)
+    with holding(maps(path)) as (mapper,):
+        os.unlink(path)
+        found = Holders("/proc").look([mapper])
+        assert [(file.kib, file.ends) for file in of_kind(found, "deleted", mapper)] == [(1024, True)]
+
+
+def test_the_mounts_are_there_with_what_they_hold(path: str) -> None:
+    Path(path).write_bytes(b"x" * MIB)
+    mounts = {mount.path: mount for mount in Holders("/proc").look([]).mounts if mount.ours}
+    assert mounts[SHM].device == os.stat(SHM).st_dev
+    used_kib, size_kib = mounts[SHM].used_kib, mounts[SHM].size_kib
+    if os.statvfs(SHM).f_blocks:
+        assert used_kib is not None and size_kib is not None and 1024 <= used_kib <= size_kib
+    else:
+        assert (used_kib, size_kib) == (None, None)
+
+
+def test_the_writer_is_who_holds_the_file_that_grows(path: str) -> None:
+    def grows() -> object:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        os.write(descriptor, b"x" * 65536)
+        if os.fork() == 0:
+            for _ in range(200):
+                os.write(descriptor, b"x" * 65536)
+                time.sleep(0.01)
+            os._exit(0)
+        return descriptor
+
+    with holding(memfd, grows) as (_still, growing):
+        seen = Holders("/proc")
+        found = seen.look([_still, growing])
+        pid, kib_s = seen.grows(found.files)
+        assert pid == growing and kib_s > 100
+
+
+def test_nobody_writes_when_nothing_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "APART_S", 0.001)
+    with holding(memfd) as (pid,):
+        seen = Holders("/proc")
+        assert seen.grows(seen.look([pid]).files) == (0, 0.0)
+
+
+def test_a_look_that_runs_out_of_time_says_so_and_the_next_one_goes_on(path: str) -> None:
+    with holding(opens(path, unlink=True), memfd) as pids:
+        seen = Holders("/proc", look_ms=-1.0)
+        found = seen.look(pids)
+        assert not found.complete and gain_of(found, set(pids), 1.0) == 0
+        seen._look_ms = 1e9
+        found = seen.look(pids)
+        assert found.complete and gain_of(found, set(pids), 1.0) >= 2048
+
+
+def test_of_very_many_files_the_small_ones_are_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    def many() -> object:
+        descriptors = [os.memfd_create(f"m{number}") for number in range(20)]
+        for number, descriptor in enumerate(descriptors):
+            os.write(descriptor, b"x" * 4096 * (number + 1))
+        return descriptors
+
+    monkeypatch.setattr(module, "FILES_MAX", 12)
+    with holding(many, many) as pids:
+        found = Holders("/proc").look(pids)
+        assert found.complete and 0 < len(found.files) <= 12
+        assert min(file.kib for file in found.files) >= 64
+        assert gain_of(found, set(pids), 1.0) == sum(file.kib for file in found.files)
+
+
+def test_what_lies_in_the_store_returns_only_what_it_occupies_there() -> None:
+    file = File(1, 1, "/memfd:x")
+    file.kind, file.kib, file.ends, file.pids = "memfd", 1000, True, {7}
+    assert gain_of(Found((), (file,), True, 0.5), {7}, 0.4) == 700
+    assert gain_of(Found((), (file,), False, 0.5), {7}, 0.4) == 0
+    assert gain_of(Found((), (file,), True, 0.5), {8}, 0.4) == 0
+
+
+def test_a_segment_ends_with_its_last_user_only_when_it_is_marked_and_all_are_known(tmp_path: Path) -> None:
+    proc = FakeProc(tmp_path)
+    (proc.root / "sysvipc").mkdir()
+    seen = Holders(str(proc.root))
+    for number, mode, attached in ((1, "1600", 1), (2, "600", 1), (3, "1600", 2)):
+        file = seen._files[seen._internal, number] = File(seen._internal, number, "/SYSV00000000 (deleted)")
+        file.kind, file.maps, file.pids = "sysv", 1, {5}
+        row = f"0 {number} {mode} 9 1 1 {attached} 0 0 0 0 0 0 0 2097152 1048576\n"
+        with (proc.root / "sysvipc" / "shm").open("a") as table:
+            table.write(row)
+    assert seen._weigh_sysv() == (3 * 2048, 3 * 1024)
+    assert [file.ends for file in seen._files.values()] == [True, False, False]
+    assert {file.kib for file in seen._files.values()} == {3072}
+
+
+def test_without_mounts_or_processes_there_is_no_answer_and_no_error(tmp_path: Path) -> None:
+    proc = FakeProc(tmp_path)
+    assert Holders(str(proc.root)).look([10]) == Found((), (), True, 0.0)
+
+
+def test_a_mount_whose_name_is_no_text_or_that_is_gone_does_no_harm(tmp_path: Path) -> None:
     proc = FakeProc(tmp_path)
     (proc.root / "self").mkdir()
-    lines = "".join(f"tmpfs {path} tmpfs rw 0 0\n" for path in mounts)
-    (proc.root / "self" / "mounts").write_text("/dev/vda / ext4 rw 0 0\n" + lines)
-    return proc
+    device = os.stat(SHM).st_dev
+    shm = f"2 1 {os.major(device)}:{os.minor(device)} / {SHM} rw - tmpfs tmpfs rw\n".encode()
+    (proc.root / "self" / "mountinfo").write_bytes(b"1 1 0:99 / /caf\xe9 rw - tmpfs tmpfs rw\n" + shm)
+    found = Holders(str(proc.root)).look([])
+    assert [mount.path for mount in found.mounts] == ["/caf\udce9", SHM]
+    assert found.mounts[0] == Mount("/caf\udce9", os.makedev(0, 99), None, None, False)
 
 
-def test_holders_are_those_with_files_on_the_fullest_tmpfs_or_in_memory(tmp_path: Path) -> None:
-    proc = held(tmp_path, "/dev/shm", "/nonexistent")
-    for pid, target in (
-        (10, "/dev/shm/big (deleted)"),
-        (11, "/memfd:buffer (deleted)"),
-        (12, "/dev/null"),
-        (13, "socket:[1]"),
-    ):
-        proc.add(pid, comm=b"app%d" % pid)
-        proc.open_file(pid, target)
-    holders = find_holders(str(proc.root), [10, 11, 12, 13, 14])
-    assert holders.names == ("app10[10]", "app11[11]")
-    assert holders.mount is not None and holders.mount.path == "/dev/shm" and holders.mount.used_kib >= 0
-    assert holders.writer == 0
+def test_a_holder_in_another_mount_namespace_is_found_with_its_own_tmpfs() -> None:
+    """By device and inode: the path means something else there. Where a namespace may be made."""
+    script = (
+        "mount -t tmpfs -o size=8m x /mnt && cd /mnt && exec 3> big && head -c 1048576 /dev/zero >&3 && rm big && "
+        "echo ready && exec sleep 60"
+    )
+    command = ["unshare", "--mount", "sh", "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
+        try:
+            _holds_its_own(child)
+        finally:
+            child.kill()
 
 
-def test_the_writer_is_the_holder_whose_writes_moved_most(tmp_path: Path) -> None:
-    proc = held(tmp_path, "/dev/shm")
-    for pid in (10, 11):
-        proc.add(pid)
-        proc.open_file(pid, "/dev/shm/file")
-        (proc.root / str(pid) / "io").write_bytes(b"rchar: 1\nwchar: 5\n")
-    # Real numbers that move: the io file of this process, which writes while it is watched.
-    (proc.root / "11" / "io").unlink()
-    (proc.root / "11" / "io").symlink_to("/proc/self/io")
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os._exit(0)
-    os.waitpid(child, 0)
-    os.write(writer, b"x")
-    holders = find_holders(str(proc.root), [10, 11])
-    os.close(reader)
-    os.close(writer)
-    assert holders.writer in (0, 11)
-
-
-def test_without_a_tmpfs_or_mounts_there_is_no_answer_and_no_error(tmp_path: Path) -> None:
-    proc = FakeProc(tmp_path)
-    assert find_holders(str(proc.root), [10]) == find_holders(str(held(tmp_path / "b").root), [])
-
-
-def test_a_mount_whose_name_is_no_text_does_no_harm(tmp_path: Path) -> None:
-    proc = held(tmp_path)
-    (proc.root / "self" / "mounts").write_bytes(b"tmpfs /caf\xe9 tmpfs rw 0 0\ntmpfs /dev/shm tmpfs rw 0 0\n")
-    mount = find_holders(str(proc.root), []).mount
-    assert mount is not None and mount.path == "/dev/shm"
+def _holds_its_own(child: subprocess.Popen[str]) -> None:
+    assert child.stdout is not None
+    if child.stdout.readline() != "ready\n":
+        pytest.skip("no right to make a mount namespace here")
+    found = Holders("/proc").look([child.pid])
+    assert [(file.kib, file.ends) for file in of_kind(found, "deleted", child.pid)] == [(1024, True)]
+    assert any(mount.path == "/mnt" and mount.size_kib == 8192 and not mount.ours for mount in found.mounts)
+    assert gain_of(found, {child.pid}, 1.0) >= 1024

@@ -70,9 +70,8 @@ class Bench:
 def proc(tmp_path: Path) -> FakeProc:
     proc = FakeProc(tmp_path)
     (proc.root / "self").mkdir()
-    (proc.root / "self" / "mounts").write_text(
-        f"tmpfs /dev/shm tmpfs rw 0 0\ncgroup2 {tmp_path}/cgroup cgroup2 rw 0 0\n"
-    )
+    (proc.root / "self" / "mounts").write_text(f"cgroup2 {tmp_path}/cgroup cgroup2 rw 0 0\n")
+    (proc.root / "self" / "mountinfo").write_text("30 1 0:99 / /dev/shm rw - tmpfs tmpfs rw\n")
     make_group(tmp_path, "/app", "10\n")
     proc.add(10, comm=b"app", cgroup="/app")
     return proc

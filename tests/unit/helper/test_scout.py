@@ -349,3 +349,19 @@ def test_more_processes_than_the_table_holds_do_no_harm(bench_of: MakeBench) -> 
     bench.scout.measure(private=False)
     [row] = bench.scout.candidates(1.0)
     assert len(table_of([row] * (CAPACITY + 7))) == CAPACITY
+
+
+def test_what_files_its_death_returns_counts_as_long_as_that_was_looked_at_lately(bench_of: MakeBench) -> None:
+    bench = bench_of()
+    bench.proc.add(10, anon_kib=1000)
+    bench.scout.scan()
+    entry = bench.scout.entry(10)
+    assert entry is not None and bench.rows()[10].gain_kib == 1000
+    entry.files_kib, entry.files_until_ms = 5000, 1e18
+    assert bench.rows()[10].gain_kib == 6000
+    bench.scout.scan()  # a second look at the same process
+    assert bench.rows()[10].gain_kib == 6000
+    later = bench.scout.entry(10)
+    assert later is not None
+    later.files_until_ms = 0.0
+    assert bench.rows()[10].gain_kib == 1000

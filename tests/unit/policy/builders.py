@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from lmkd.held import Clean, Tend
 from lmkd.model import (
     FLAG_DECLARED_FOREGROUND,
     Candidate,
@@ -30,7 +31,9 @@ from lmkd.policy.step import State, step
 from lmkd.policy.table import PackedTable, table_of
 from lmkd.values import replace
 
-AnyAction = Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Renice | Explain | Note
+AnyAction = (
+    Kill | Escalate | Reap | Refresh | Trim | Compact | Freeze | Thaw | Renice | Explain | Tend | Clean | Note
+)
 
 RAM_KIB = 249856
 WATERMARK_LOW_KIB = 2048

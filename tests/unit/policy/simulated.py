@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from lmkd.held import TmpfsAnswer
 from lmkd.model import (
     FLAG_DECLARED_FOREGROUND,
     PRIORITY_FOREGROUND,
@@ -190,7 +191,7 @@ class Board:
             grower_kib_s=total / elapsed * 1000 if named else 0.0,
             grower_resident_kib=int(named.resident) if named else None,
             grower_swapped_kib=int(named.swapped) if named else None,
-            tmpfs_writer=self.spec.tmpfs_writer,
+            tmpfs=TmpfsAnswer(self.now_ms, self.spec.tmpfs_writer or 0),
             gone=gone,
         )
         for app in self.apps:

@@ -157,7 +157,7 @@ def test_a_size_that_cannot_be_read_changes_nothing(field: str) -> None:
 
 def test_shared_memory_is_measured_over_a_window() -> None:
     first = watch_shmem(ShmemWatch(), make_sample(0, shmem_kib=1000))
-    assert first == ShmemWatch(0, 1000, 0.0)
+    assert first == ShmemWatch(0, 1000, 0.0, 61_000)
     assert watch_shmem(first, make_sample(SHMEM_WINDOW_MS - 1, shmem_kib=9000)) == first
     assert watch_shmem(first, make_sample(200, shmem_kib=3000)).rate_kib_s == pytest.approx(10_000)
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmkd.model import Compact, Sample, StoreSample
-from lmkd.policy.step import COMPACT_MIN_KIB, KILL_MS_MAX, KILL_MS_MIN, Learned, State, with_learned
+from lmkd.policy.learned import KILL_MS_MAX, KILL_MS_MIN, Learned, with_learned
+from lmkd.policy.step import COMPACT_MIN_KIB, State
 from lmkd.values import replace
 from tests.unit.policy.builders import (
     FLOOR_KIB,

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
+from lmkd.held import Tend, TmpfsAnswer
 from lmkd.model import (
     FLAG_DECLARED_FOREGROUND,
     PRIORITY_NEVER,
@@ -350,6 +351,16 @@ def perhaps(values: st.SearchStrategy[int]) -> st.SearchStrategy[int | None]:
 
 
 KIB = st.integers(0, RAM_KIB)
+ANSWERS = st.builds(
+    TmpfsAnswer,
+    t_ms=st.floats(0, 10**5),
+    writer=st.integers(0, 9),
+    gains=st.lists(st.tuples(st.integers(1, 9), st.integers(1001, 1009), KIB), max_size=4).map(tuple),
+    deletable_kib=KIB,
+    cleaned_ms=st.floats(-1, 10**5),
+    deleted_kib=KIB,
+    fill_kib_s=st.floats(0, 10**6),
+)
 ANY_SAMPLES = st.builds(
     Sample,
     t_ms=st.floats(0, 2000),
@@ -373,7 +384,7 @@ ANY_SAMPLES = st.builds(
     grower_kib_s=st.floats(0, 10**6),
     grower_resident_kib=perhaps(KIB),
     grower_swapped_kib=perhaps(KIB),
-    tmpfs_writer=perhaps(st.integers(1, 9)),
+    tmpfs=st.one_of(st.none(), ANSWERS),
     gone=st.lists(st.integers(1, 9), max_size=2).map(tuple),
 )
 
@@ -403,7 +414,7 @@ def test_more_free_memory_never_turns_a_sample_that_kills_nobody_into_one_that_k
 ) -> None:
     state = State()
     # Without files in memory: what goes into those is asked about first, and more memory can spare that question.
-    for sample in (replace(one, shmem_kib=0, tmpfs_writer=None) for one in samples):
+    for sample in (replace(one, shmem_kib=0, tmpfs=None) for one in samples):
         unresolved = state.flight is not None
         richer = replace(sample, free_kib=sample.free_kib + more_kib)
         _state, with_more, _wake = step(state, richer, SETTINGS, TABLE)
@@ -430,7 +441,7 @@ def test_a_drain_into_tmpfs_ends_its_writer_at_most(spec: BoardSpec, kib_s: int,
     turns, _board = run(drained(spec, kib_s, writer), 12_000.0)
     assert [victim.pid for _turn, kill in decisions(turns) for victim in kill.victims] in ([], [writer])
     if any(turn.after.level == "critical" for turn in turns):
-        assert any(isinstance(one, Explain) for turn in turns for one in turn.actions)
+        assert any(isinstance(one, Explain | Tend) for turn in turns for one in turn.actions)
 
 
 @effort(max_examples=EXAMPLES)

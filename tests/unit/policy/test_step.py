@@ -6,16 +6,10 @@ from typing import Any
 
 import pytest
 
+from lmkd.held import Tend, TmpfsAnswer
 from lmkd.model import Candidate, Escalate, Explain, Reap, Refresh, Sample
-from lmkd.policy.step import (
-    ENDED_KEPT,
-    GAIN_FACTOR_MAX,
-    GAIN_FACTOR_MIN,
-    REFRESH_EVERY_MS,
-    REFUSE_EVERY_MS,
-    Learned,
-    State,
-)
+from lmkd.policy.learned import GAIN_FACTOR_MAX, GAIN_FACTOR_MIN, Learned
+from lmkd.policy.step import ENDED_KEPT, REFRESH_EVERY_MS, REFUSE_EVERY_MS, State
 from lmkd.values import replace
 from tests.unit.policy.builders import (
     FLOOR_KIB,
@@ -417,13 +411,14 @@ def drained(run: Run, writer: int | None) -> None:
     """The file grows by 6 MB in 100 ms until the headroom is gone; the writer is found when asked for."""
     for number in range(14):
         asked = run.state.tmpfs.asked_ms >= 0
-        run.feed(filling(1000 + 100 * number, 6000 * number, tmpfs_writer=writer if asked else None))
+        answer = TmpfsAnswer(1000.0 + 100 * number, writer or 0) if asked else None
+        run.feed(filling(1000 + 100 * number, 6000 * number, tmpfs=answer))
 
 
 def test_a_drain_into_tmpfs_asks_who_holds_it_and_ends_the_writer_only() -> None:
     run = Run([*BACKGROUND, make_app(5, 500, 3000)])
     drained(run, 5)
-    assert any(isinstance(one, Explain) for one in run.actions)
+    assert any(isinstance(one, Explain | Tend) for one in run.actions)
     assert [pids(kill) for kill in run.kills] == [(5,)]
     assert run.kills[0].reason.startswith("tmpfs")
 

@@ -97,7 +97,7 @@ def test_a_strict_check_of_an_algorithm_names_what_is_offered() -> None:
 
 def test_the_default_configuration_makes_a_sensible_store() -> None:
     spec = spec_from_config(config.parse_text("", "defaults"), 241012)
-    assert (spec.kind, spec.algorithm, spec.size_kib, spec.mem_limit_kib) == ("zram", "auto", 241012, 72303)
+    assert (spec.kind, spec.algorithm, spec.size_kib, spec.mem_limit_kib) == ("zram", "auto", 325364, 72303)
     assert dict(spec.sysctls)["vm.swappiness"] == 200
 
 

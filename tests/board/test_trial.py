@@ -1,0 +1,51 @@
+"""The trial of the compression algorithms on a kernel: nothing is left behind, and the next store is made by it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.board.records import events, record_of
+from tests.board.scenario import Result
+
+pytestmark = [pytest.mark.board, pytest.mark.runs("trial")]
+
+
+def step(result: Result, name: str) -> dict[str, Any]:
+    return record_of(result.outcome, "trial", step=name)
+
+
+def test_every_algorithm_gets_figures_that_can_be_and_its_pages_back(result: Result) -> None:
+    whole = step(result, "whole")
+    found = {row["name"]: row for row in whole["found"]["algorithms"]}
+    assert whole["exit"] == 0 and whole["found"]["failed"] == {}
+    assert {"lzo-rle", "lz4", "zstd"} <= set(found)
+    assert all(1.5 < row["ratio"] < 4.5 and 0 < row["fetch_us"] < row["store_us"] for row in found.values()), found
+    assert found["zstd"]["overhead_kib"] > 1000 > found["lz4"]["overhead_kib"]
+    assert whole["found"]["pages"] >= 250 and whole["found"]["processes"] >= 5
+
+
+def test_it_leaves_no_device_no_note_no_module_and_no_memory_behind(result: Result) -> None:
+    whole = step(result, "whole")
+    assert (whole["zrams"], whole["noted"], whole["same_modules"]) == (1, False, True)
+    assert abs(whole["vmalloc_kib"]) <= 64
+
+
+def test_told_to_end_it_removes_its_device_first(result: Result) -> None:
+    ended = step(result, "TERM")
+    assert (ended["exit"], ended["zrams"], ended["noted"]) == (128 + 15, 1, False)
+
+
+def test_killed_it_leaves_a_device_that_the_next_start_removes(result: Result) -> None:
+    killed, following = step(result, "KILL"), step(result, "next")
+    assert (killed["exit"], killed["zrams"], killed["noted"]) == (128 + 9, 2, True)
+    assert (following["zrams"], following["noted"]) == (1, False)
+    assert any(event["device"] == "zram1" for event in events(result.outcome, "trial_cleared"))
+
+
+def test_the_next_store_is_made_with_what_was_found_best_and_status_shows_why(result: Result) -> None:
+    found, status = step(result, "whole")["found"], step(result, "next")["status"]
+    assert status["algorithm"] == found["auto"] == status["trial"]["auto"]
+    assert status["trial"]["algorithms"] == found["algorithms"]
+    assert status["size_kib"] == pytest.approx(found["auto_size_kib"], abs=4)

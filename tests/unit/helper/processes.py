@@ -1,0 +1,44 @@
+"""Real processes that hold real files, on the machine's own tmpfs: what /proc tells of them cannot be made up."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SHM = "/dev/shm"
+MIB = 1 << 20
+
+
+@contextmanager
+def holding(*actions: Callable[[], object]) -> Iterator[list[int]]:
+    """A child for each action, which it has done (and keeps the result of) when the block begins."""
+    children = []
+    try:
+        for action in actions:
+            children.append(_child(action))
+        yield children
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def _child(action: Callable[[], object]) -> int:
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        kept: object = None
+        try:
+            kept = action()
+            os.write(writer, b"x")
+        finally:
+            os.close(writer)
+            while kept is not None:
+                signal.pause()
+            os._exit(1)
+    os.close(writer)
+    assert os.read(reader, 1) == b"x"
+    os.close(reader)
+    return child

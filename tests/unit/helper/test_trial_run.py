@@ -1,0 +1,169 @@
+"""The trial in calm: when it is started, when it is told to end, what becomes of one that was killed."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from lmkd.helper.care import Care
+from lmkd.helper.trial import FIRST_MS, RUNNING_MAX, RUNNING_MS, TrialRun
+from lmkd.kernel.syscalls import Libc
+from tests.unit.plans import make_plan
+
+CALM = "MemTotal: 241012 kB\nMemFree: 9 kB\nMemAvailable: 150000 kB\nAnonPages: 60000 kB\n"
+SHORT = CALM.replace("150000", "50000")
+EMPTY = CALM.replace("60000", "9000")
+
+
+class Bench:
+    """A trial whose program is a script, with a clock of its own."""
+
+    def __init__(self, base: Path, body: str = "exit 0", meminfo: str = CALM) -> None:
+        self.script = base / "lmkd"
+        self.script.write_text(f"#!/bin/sh\necho \"$@\" >> \"$0.log\"\n{body}\n")
+        self.script.chmod(0o755)
+        self.proc = base / "proc"
+        self.proc.mkdir()
+        self.say(meminfo)
+        self.now_ms = 0.0
+        self.outcomes: list[str] = []
+        self.trial = TrialRun((str(self.script),), str(self.proc), self._report)
+
+    def _report(self, event: str, fields: tuple[tuple[str, object], ...], level: str) -> None:
+        assert (event, level) == ("trial", "info")
+        self.outcomes.append(str(dict(fields)["outcome"]))
+
+    def say(self, meminfo: str) -> None:
+        (self.proc / "meminfo").write_text(meminfo)
+
+    def next(self) -> float | None:
+        """Wait as long as it says, then let it look; how long that was."""
+        wait_ms = self.trial.timeout_ms(self.now_ms)
+        if wait_ms is not None:
+            self.now_ms += wait_ms
+            self.trial.turn(self.now_ms)
+        return wait_ms
+
+    def until(self, text: str) -> None:
+        """Look again and again, but only when what was started has ended: real processes take real time."""
+        deadline = time.monotonic() + 30
+        while text not in "".join(self.outcomes):
+            assert time.monotonic() < deadline, (self.outcomes, self.asked())
+            if not self.trial._child or self.has_ended():
+                self.next()
+            time.sleep(0.005)
+
+    def has_ended(self) -> bool:
+        """Whether there is nothing to wait for; what has ended stays for the trial to collect."""
+        try:
+            return os.waitid(os.P_PID, self.trial._child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return True
+
+    def asked(self) -> list[str]:
+        """The arguments with which the program was started, each time."""
+        log = Path(f"{self.script}.log")
+        return log.read_text().splitlines() if log.exists() else []
+
+    def wait_for_start(self, count: int = 1) -> None:
+        deadline = time.monotonic() + 10
+        while len(self.asked()) < count:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+
+def test_it_runs_once_after_a_calm_minute(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    assert bench.next() == FIRST_MS
+    bench.until("remembered")
+    assert bench.asked() == ["store trial"]
+    assert bench.next() is None
+
+
+def test_its_process_is_the_first_to_die_and_the_last_to_run(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 'cat /proc/self/oom_score_adj >> "$0.log"; nice >> "$0.log"')
+    bench.next()
+    bench.until("remembered")
+    assert bench.asked()[1:] == ["1000", "19"]
+
+
+@pytest.mark.parametrize("meminfo", [SHORT, EMPTY, "", "MemTotal: 1 kB\n"])
+def test_it_waits_longer_and_longer_while_there_is_no_room_or_nothing_to_sample(tmp_path: Path, meminfo: str) -> None:
+    bench = Bench(tmp_path, meminfo=meminfo)
+    waits = [bench.next() for _ in range(6)]
+    assert waits == [FIRST_MS * factor for factor in (1, 2, 4, 8, 16, 16)]
+    assert bench.asked() == []
+    bench.say(CALM)
+    bench.next()
+    bench.until("remembered")
+
+
+def test_what_disturbs_the_calm_makes_it_wait_anew(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    assert bench.trial.timeout_ms(0.0) == FIRST_MS
+    bench.trial.disturb(FIRST_MS - 1)
+    bench.trial.turn(FIRST_MS)
+    assert bench.asked() == [] and bench.trial.timeout_ms(FIRST_MS - 1) == FIRST_MS
+
+
+def test_one_that_runs_is_told_to_end_when_it_is_not_calm_and_tried_later(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, '[ -e "$0.again" ] && exit 0\ntouch "$0.again"\ntrap "exit 143" TERM\nsleep 60 & wait')
+    bench.next()
+    bench.wait_for_start()
+    while not Path(f"{bench.script}.again").exists():
+        time.sleep(0.005)
+    time.sleep(0.05)
+    bench.trial.disturb(bench.now_ms)
+    bench.until("remembered")
+    assert bench.asked() == ["store trial", "store trial"]
+
+
+def test_what_one_that_was_killed_left_behind_is_cleared_when_there_is_room(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, '[ "$3" = --clear ] || kill -9 $$')
+    bench.next()
+    bench.wait_for_start()
+    bench.say(SHORT)
+    while not bench.has_ended():
+        time.sleep(0.005)
+    for _ in range(5):
+        bench.next()
+    assert bench.asked() == ["store trial"]
+    bench.say(EMPTY)
+    bench.until("its device is removed")
+    assert bench.asked() == ["store trial", "store trial --clear"]
+
+
+def test_one_that_fails_is_told_of_and_not_tried_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "exit 1")
+    bench.next()
+    bench.until("ended with 1")
+    assert bench.next() is None and len(bench.asked()) == 1
+
+
+def test_one_that_never_ends_is_ended(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, '[ "$3" = --clear ] && exit 0\ntrap "" TERM\nwhile :; do sleep 0.05; done')
+    bench.next()
+    bench.wait_for_start()
+    for _ in range(RUNNING_MAX + 1):
+        assert bench.next() == RUNNING_MS
+    bench.until("its device is removed")
+
+
+def test_a_program_that_is_not_there_is_told_of(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.script.unlink()
+    bench.next()
+    assert "cannot be run" in bench.outcomes[0] and bench.next() is None
+
+
+@pytest.mark.parametrize(("changes", "waits"), [({"trial": True}, True), ({}, False), ({"dry_run": True}, False)])
+def test_care_runs_it_only_where_the_plan_asks_for_it(tmp_path: Path, changes: dict[str, bool], waits: bool) -> None:
+    (tmp_path / "proc").mkdir()
+    care = Care(make_plan(tmp_path, **({"trial": True} | changes if changes else {})), Libc(), lambda *_: None)
+    assert (care.timeout_ms() is not None) == waits
+    care.turn()
+    care.renew([], 0)
+    care.close()
