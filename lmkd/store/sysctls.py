@@ -108,7 +108,8 @@ def apply(roots: Roots, wanted: Sysctls, effects: Effects, report: Report) -> No
         except KernelInterfaceError as error:
             _degraded(report, name, str(error))
             continue
-        report("sysctl", {"name": name, "old": now, "new": done})
+        if done != now:  # of a mask the processor may have no more than was set before: Debian's 6.12 on armhf
+            report("sysctl", {"name": name, "old": now, "new": done})
         if done != number:
             if name != sysctl.LRU_GEN:  # a mask: a processor lacks what some of its bits use
                 _degraded(report, name, f"this kernel takes {done} at most, not {number}")

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .boards import find
+from .archive import DEFAULT_SUITE, SUITES
+from .boards import find, on_suite
 from .image import ensure_base
 from .layer import CHECKOUT, Layer, build_layer
 from .packages import ArchiveUnavailable, BoardError
@@ -26,14 +27,14 @@ def say(text: str) -> None:
     print(f"board: {text}", file=sys.stderr, flush=True)
 
 
-def command_image(_: argparse.Namespace) -> int:
-    base = ensure_base(say)
+def command_image(options: argparse.Namespace) -> int:
+    base = ensure_base(say, options.suite)
     print(base.root_disk.parent)
     return 0
 
 
 def command_shell(options: argparse.Namespace) -> int:
-    base = ensure_base(say)
+    base = ensure_base(say, options.suite)
     etc = (("lmkd.yaml", options.config.read_text(encoding="utf-8")),) if options.config else ()
     layer = Layer(options.commands + "\n", etc, tuple((path.name, path) for path in options.put))
     machine = Machine(options.mem, options.cpus, append=options.append, udev=options.udev)
@@ -57,10 +58,12 @@ def command_demo(_: argparse.Namespace) -> int:
 
 
 def command_bench(options: argparse.Namespace) -> int:
-    from .bench import Seeds, compare
+    from .bench import Seeds, compare, wanted_jobs
 
-    seeds = Seeds(options.seeds, options.peer_seeds, options.board_seeds)
-    return compare(options.only, options.managers, seeds, options.out, options.fresh, say)
+    wanted = wanted_jobs(Seeds(options.seeds, options.peer_seeds, options.board_seeds), options.suite)
+    # The documents show the first board; another's page is for whoever asked.
+    own = CHECKOUT / ("docs" if options.suite == DEFAULT_SUITE else f"build/bench/{options.suite}")
+    return compare(options.only, options.managers, wanted, options.out or own, options.fresh, say)
 
 
 def command_wakecost(options: argparse.Namespace) -> int:
@@ -83,12 +86,15 @@ def command_list(_: argparse.Namespace) -> int:
 
 def command_run(options: argparse.Namespace) -> int:
     scenario = find(options.scenario)
+    if options.suite is not None:
+        scenario = on_suite(scenario, options.suite)
     given = {"manager": options.manager, "mem_mb": options.mem, "cpus": options.cpus, "seed": options.seed}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if options.config is not None:
         changes["config"] = options.config.read_text(encoding="utf-8")
     watch = Watch(on_text=say if options.verbose else None)
-    result = run_scenario(replace(scenario, **changes), ensure_base(say), say, watch, options.keep_log)
+    base = ensure_base(say, scenario.suite)
+    result = run_scenario(replace(scenario, **changes), base, say, watch, options.keep_log)
     print(as_json(result) if options.json else as_table(result))
     return exit_code(result)
 
@@ -100,9 +106,11 @@ def parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=command_demo)
     _measure_parsers(commands)
     image = commands.add_parser("image", help="build the board's base, or find it in the cache")
+    _suite(image, DEFAULT_SUITE)
     image.set_defaults(run=command_image)
     shell = commands.add_parser("shell", help="boot, run shell commands, print their output")
     shell.add_argument("commands")
+    _suite(shell, DEFAULT_SUITE)
     shell.add_argument("--mem", type=int, default=256, metavar="MB")
     shell.add_argument("--cpus", type=int, default=1, metavar="N")
     shell.add_argument("--config", type=Path, metavar="FILE", help="becomes /etc/lmkd/lmkd.yaml")
@@ -117,14 +125,19 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _suite(command: argparse.ArgumentParser, default: str | None) -> None:
+    command.add_argument("--suite", choices=SUITES, default=default, help=f"the board's Debian ({DEFAULT_SUITE})")
+
+
 def _measure_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     bench = commands.add_parser("bench", help="compare with no manager and with the peers; goes on where it stopped")
+    _suite(bench, DEFAULT_SUITE)
     bench.add_argument("--only", nargs="+", default=[], metavar="NAME", help="run these scenarios; the page has all")
     bench.add_argument("--managers", nargs="+", default=[], choices=("none", *COMMANDS), help="run these")
     bench.add_argument("--seeds", type=int, default=5, metavar="N", help="runs of lmkd, the worst counts (%(default)s)")
     bench.add_argument("--peer-seeds", type=int, default=1, metavar="N", help="runs of the others (%(default)s)")
     bench.add_argument("--board-seeds", type=int, default=1, metavar="N", help="on other boards (%(default)s)")
-    bench.add_argument("--out", type=Path, default=CHECKOUT / "docs", metavar="FOLDER", help="for the page, docs")
+    bench.add_argument("--out", type=Path, metavar="FOLDER", help="for the page: docs; another suite's: build/bench")
     bench.add_argument("--fresh", action="store_true", help="forget the results of earlier runs")
     bench.set_defaults(run=command_bench)
     timeline = commands.add_parser("timeline", help="draw the board's memory over time, with lmkd and without")
@@ -141,7 +154,8 @@ def _measure_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParse
 
 def _run_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     run = commands.add_parser("run", help="run one scenario; 0: bounds hold, 1: one missed, 2: no result")
-    run.add_argument("scenario")
+    run.add_argument("scenario", help="also NAME@64 on a board of 64 MB, NAME@trixie on that suite's")
+    _suite(run, None)
     run.add_argument("--manager", choices=("none", *COMMANDS))
     run.add_argument("--mem", type=int, metavar="MB")
     run.add_argument("--cpus", type=int, metavar="N")

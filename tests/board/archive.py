@@ -1,10 +1,10 @@
-"""Owns what comes from the Debian archive: its address, the suite, the unpacked root tree, the retries."""
+"""Owns what comes from the Debian archive: its address, the suites, the unpacked trees, the retries."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from .packages import ArchiveUnavailable, BoardError, Progress, tool
@@ -15,6 +15,9 @@ PACKAGES: tuple[str, ...] = (
     "earlyoom", "nohang",
 )  # fmt: skip
 ARCHITECTURE = "armhf"
+# bookworm: kernel 6.1, Python 3.11; trixie: kernel 6.12, Python 3.13.
+SUITES: tuple[str, ...] = ("bookworm", "trixie")
+DEFAULT_SUITE = "bookworm"
 RETRY_WAITS_S = (10, 40)
 # What apt prints when the archive, not the request, is at fault.
 ARCHIVE_FAULTS = (
@@ -25,19 +28,8 @@ ARCHIVE_FAULTS = (
 )  # fmt: skip
 
 
-def host_suite() -> str:
-    """Code name of the Debian release this machine runs (LMKD_BOARD_SUITE overrides it)."""
-    chosen = os.environ.get("LMKD_BOARD_SUITE")
-    if chosen:
-        return chosen
-    for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VERSION_CODENAME="):
-            return line.partition("=")[2].strip().strip('"')
-    raise BoardError("/etc/os-release names no VERSION_CODENAME; set LMKD_BOARD_SUITE")
-
-
 def archive_address(suite: str) -> str:
-    """Address of the archive this machine's own apt uses for its main suite.
+    """Address of the archive this machine's own apt uses for its main suite: other suites lie beside it.
 
     The security suite is left out on purpose: its index for a foreign architecture can be out of step.
     """
@@ -53,18 +45,24 @@ def archive_address(suite: str) -> str:
     return (exact + plain)[0]
 
 
-def unpack_root(suite: str, tree: Path, progress: Progress) -> None:
-    """Unpack the board's packages into `tree`; ArchiveUnavailable after three failures of the archive."""
+def host_architecture() -> str:
+    """Debian's name of this machine's architecture."""
+    done = subprocess.run([tool("dpkg"), "--print-architecture"], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def unpack(suite: str, architecture: str, packages: Sequence[str], tree: Path, progress: Progress) -> None:
+    """Unpack packages and what they depend on into `tree`; ArchiveUnavailable after three failures of the archive."""
     archive = tree.with_suffix(".tar")
     hooks = Path("/usr/share/mmdebstrap/hooks/merged-usr")
     command = [
-        tool("mmdebstrap"), "--variant=extract", f"--architectures={ARCHITECTURE}",
-        f"--include={','.join(PACKAGES)}", '--aptopt=Acquire::Retries "3"',
+        tool("mmdebstrap"), "--variant=extract", f"--architectures={architecture}",
+        f"--include={','.join(packages)}", '--aptopt=Acquire::Retries "3"',
         *([f"--hook-dir={hooks}"] if hooks.is_dir() else []),
         suite, str(archive), f"deb {archive_address(suite)} {suite} main",
     ]  # fmt: skip
     for attempt, wait_s in enumerate((*RETRY_WAITS_S, None), start=1):
-        progress(f"downloading packages ({suite}, {ARCHITECTURE}, attempt {attempt})")
+        progress(f"downloading packages ({suite}, {architecture}, attempt {attempt})")
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             break

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .archive import DEFAULT_SUITE
 from .boards import jobs
 from .image import Base, ensure_base
 from .layer import CHECKOUT
@@ -40,12 +41,12 @@ class Seeds:
     sized: int = 1
 
 
-def wanted_jobs(seeds: Seeds) -> list[Job]:
+def wanted_jobs(seeds: Seeds, suite: str = DEFAULT_SUITE) -> list[Job]:
     """All runs of a full comparison, a scenario's managers one after the other."""
     plan = [(name, who, seeds.own if who == "lmkd" else seeds.peers) for name in SCENARIO_NAMES for who in MANAGERS]
     plan += [(ENERGY_NAME, who, 1) for who in MANAGERS if who != "none"]
     plan += [(name, who, seeds.sized) for name in RESIZED for who in SIZED_MANAGERS]
-    return [Job(name, who, seed) for name, who, count in plan for seed in range(1, count + 1)]
+    return [Job(name, who, seed, suite) for name, who, count in plan for seed in range(1, count + 1)]
 
 
 def chosen(wanted: Iterable[Job], only: Sequence[str], managers: Sequence[Manager]) -> list[Job]:
@@ -69,12 +70,11 @@ def run_job(job: Job, base: Base, results: Results) -> dict[str, Any]:
 
 
 def compare(
-    only: Sequence[str], managers: Sequence[Manager], seeds: Seeds, out: Path, fresh: bool, say: Progress
+    only: Sequence[str], managers: Sequence[Manager], wanted: Sequence[Job], out: Path, fresh: bool, say: Progress
 ) -> int:
     """Run what is missing of what was asked for, then write the page from all there is; 1: a board gave no result."""
-    wanted = wanted_jobs(seeds)
     asked = chosen(wanted, only, managers)
-    base = ensure_base(say)
+    base = ensure_base(say, asked[0].suite)
     results = Results(STORE, fresh)
     versions = read_versions(base, say)
     missing = [job for job in asked if (results.get(job) or {}).get("status") != "finished"]

@@ -6,9 +6,11 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
-from .image import Base, ensure_base
-from .packages import BoardError
+from .archive import DEFAULT_SUITE, SUITES
+from .image import ensure_base
+from .packages import BoardError, ensure_tools
 from .scenario import Result, Scenario, run_scenario
 from .scenarios import by_name
 from .sizes import sized
@@ -19,11 +21,24 @@ JOBS_VARIABLE = "LMKD_BOARD_JOBS"
 
 
 def find(name: str) -> Scenario:
-    """The scenario or trial of that name, or a scenario on a board of another size."""
+    """The scenario or trial of that name, a scenario on a board of another size, any of them on another suite.
+
+    NAME@trixie is NAME on the board of that suite.
+    """
+    plain, _, suite = name.rpartition("@")
+    if plain and suite in SUITES:
+        return on_suite(find(plain), suite)
     scenario = by_name(name) or trial(name) or sized(name)
     if scenario is None:
         raise BoardError(f"no scenario named {name}; see: python -m tests.board list")
     return scenario
+
+
+def on_suite(scenario: Scenario, suite: str) -> Scenario:
+    """The scenario on that suite's board, under a name that says so."""
+    if suite == DEFAULT_SUITE:
+        return replace(scenario, suite=suite)
+    return replace(scenario, name=f"{scenario.name}@{suite}", about=f"{scenario.about} ({suite})", suite=suite)
 
 
 def jobs() -> int:
@@ -58,14 +73,15 @@ class Boards:
             self._pool.shutdown(cancel_futures=True)
 
     def _start(self) -> None:
-        base = ensure_base(self._say)
+        ensure_tools(self._say)  # once, before several ask for them at a time
         self._say(f"{len(self._wanted)} boards, {jobs()} at a time: {', '.join(self._wanted)}")
         self._pool = ThreadPoolExecutor(jobs(), "board")
         for name in self._wanted:
-            self._runs[name] = self._pool.submit(self._run, name, base)
+            self._runs[name] = self._pool.submit(self._run, name)
 
-    def _run(self, name: str, base: Base) -> Result:
-        result = run_scenario(find(name), base, lambda text: None)
+    def _run(self, name: str) -> Result:
+        scenario = find(name)
+        result = run_scenario(scenario, ensure_base(self._say, scenario.suite), lambda text: None)
         worst = result.figures.get("gap_worst_ms")
         gap = f", worst gap {worst:.0f} ms" if isinstance(worst, float) else ""
         passed = time.monotonic() - self._begun_s

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import lzma
 import os
 import random
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import archive
+from .cache import cache_dir, forget_old, locked
+from .interpreter import ensure_python
 from .packages import BoardError, Progress, ensure_tools, find_tool, tool
 
 GUEST_DIR = Path(__file__).parent / "guest"
 FORMAT = 1  # raise it when the way the tree is made changes and no text below shows it
-UNUSED_S = 7 * 86400
 FOREGROUND_FILE = "usr/share/lmkd-board/fg.dat"
 FOREGROUND_FILE_MIB = 16
 # Drivers the initramfs loads, in this order, each after its dependencies.
@@ -58,14 +56,6 @@ class Base:
     python: str  # host interpreter of the board's minor version: compiles what the board imports
 
 
-def cache_dir() -> Path:
-    """Where bases are kept between runs."""
-    own = os.environ.get("LMKD_BOARD_CACHE")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lmkd-board"
-
-
 def base_key(suite: str) -> str:
     """Name of the base that today's inputs make."""
     parts = [str(FORMAT), suite, archive.ARCHITECTURE, *archive.PACKAGES, *BOOT_MODULES, *KEPT_DRIVERS]
@@ -75,10 +65,9 @@ def base_key(suite: str) -> str:
     return f"{suite}-{digest[:16]}"
 
 
-def ensure_base(progress: Progress) -> Base:
-    """The base, from the cache or built now; progress gets one line a stage with the seconds so far."""
+def ensure_base(progress: Progress, suite: str = archive.DEFAULT_SUITE) -> Base:
+    """The suite's base, from the cache or built now; progress gets one line a stage with the seconds so far."""
     ensure_tools(progress)
-    suite = archive.host_suite()
     place = cache_dir() / base_key(suite)
     if not place.is_dir():
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -87,31 +76,7 @@ def ensure_base(progress: Progress) -> Base:
                 _build(suite, place, _timed(progress))
     os.utime(place)
     forget_old(place.parent)
-    return _load(place)
-
-
-def forget_old(cache: Path) -> None:
-    """Remove what no run has used for a week: each edit of a source leaves a site behind."""
-    for path in cache.iterdir():
-        with suppress(FileNotFoundError):  # another run tidies too
-            if path.name.endswith("lock") or time.time() - path.stat().st_mtime < UNUSED_S:
-                continue
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink()
-
-
-@contextmanager
-def locked(path: Path, progress: Progress) -> Iterator[None]:
-    """Hold the cache's lock; another run that builds is waited for."""
-    with path.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress("another run is building; waiting for it")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    return _load(suite, place, progress)
 
 
 def _timed(progress: Progress) -> Progress:
@@ -119,26 +84,10 @@ def _timed(progress: Progress) -> Progress:
     return lambda text: progress(f"[{time.monotonic() - begun:5.1f} s] {text}")
 
 
-def _load(place: Path) -> Base:
+def _load(suite: str, place: Path, progress: Progress) -> Base:
     minor = (place / "python-minor").read_text(encoding="utf-8").strip()
-    return Base(place / "root.ext4", place / "zImage", place / "initramfs.cpio", host_python(minor))
-
-
-def host_python(minor: str) -> str:
-    """Interpreter of version `minor` ("3.11") on this machine: its byte code is the board's."""
-    if f"{sys.version_info.major}.{sys.version_info.minor}" == minor:
-        return sys.executable
-    for candidate in (f"/usr/bin/python{minor}", shutil.which(f"python{minor}")):
-        if candidate and _runs(candidate):
-            return candidate
-    raise BoardError(f"no python{minor} on this machine to byte-compile for the board")
-
-
-def _runs(interpreter: str) -> bool:
-    try:
-        return subprocess.run([interpreter, "-c", ""], capture_output=True, check=False).returncode == 0
-    except OSError:
-        return False
+    python = ensure_python(suite, minor, progress)
+    return Base(place / "root.ext4", place / "zImage", place / "initramfs.cpio", python)
 
 
 def _build(suite: str, place: Path, progress: Progress) -> None:
@@ -146,7 +95,7 @@ def _build(suite: str, place: Path, progress: Progress) -> None:
         work, ready = Path(scratch), Path(scratch) / "ready"
         tree = work / "root"
         ready.mkdir()
-        archive.unpack_root(suite, tree, progress)
+        archive.unpack(suite, archive.ARCHITECTURE, archive.PACKAGES, tree, progress)
         release = _only(tree.glob("lib/modules/*")).name
         shutil.copyfile(_only(tree.glob("boot/vmlinuz-*")), ready / "zImage")
         minor = _only(tree.glob("usr/lib/python3.*")).name.removeprefix("python")
@@ -158,7 +107,7 @@ def _build(suite: str, place: Path, progress: Progress) -> None:
         _prepare(tree)
         progress(f"byte-compiling with Python {minor}")
         libraries = [f"usr/lib/python{minor}", "usr/lib/python3/dist-packages"]
-        compile_tree(host_python(minor), [tree / name for name in libraries], tree, "/")
+        compile_tree(ensure_python(suite, minor, progress), [tree / name for name in libraries], tree, "/")
         progress("making the root disk")
         make_disk(tree, ready / "root.ext4", spare_mib=8)
         ready.rename(place)
@@ -204,7 +153,10 @@ def compile_tree(python: str, where: list[Path], strip: Path, prepend: str) -> N
     """Byte-compile with hashes nobody checks: times on the board's disk need not match the host's."""
     command = [python, "-m", "compileall", "-q", "-j", "0", "-s", str(strip), "-p", prepend]
     command += ["--invalidation-mode", "unchecked-hash", "-x", r"/(lib2to3/tests|test|idlelib)/"]
-    subprocess.run([*command, *map(str, where)], check=False, capture_output=True)
+    done = subprocess.run([*command, *map(str, where)], capture_output=True, text=True, check=False)
+    if done.returncode != 0 or not all(any(path.rglob("*.pyc")) for path in where):
+        # Not compiled, imports take seconds on the board, and every figure of a start is another.
+        raise BoardError(f"{python} did not byte-compile: {(done.stderr + done.stdout).strip()[-800:]}")
 
 
 def make_disk(tree: Path, disk: Path, spare_mib: int) -> None:

@@ -13,7 +13,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from .image import FOREGROUND_FILE, GUEST_DIR, Base, cache_dir, compile_tree, locked, make_disk
+from .cache import cache_dir, locked
+from .image import FOREGROUND_FILE, GUEST_DIR, Base, compile_tree, make_disk
 from .packages import BoardError, Progress, tool
 
 CHECKOUT = Path(__file__).resolve().parents[2]

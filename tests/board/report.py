@@ -32,6 +32,7 @@ def as_json(result: Result) -> str:
         "manager": result.scenario.manager,
         "mem_mb": result.scenario.mem_mb,
         "cpus": result.scenario.cpus,
+        "suite": result.scenario.suite,
         "seed": result.scenario.seed,
         "status": result.outcome.status,
         "host_seconds": round(result.outcome.host_seconds, 1),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .archive import host_suite
+from .archive import DEFAULT_SUITE
 from .boards import find
 from .image import GUEST_DIR, base_key
 from .layer import CHECKOUT, LOAD_DIR
@@ -26,16 +26,18 @@ class Job:
     scenario: str
     manager: Manager
     seed: int
+    suite: str = DEFAULT_SUITE
 
     @property
     def key(self) -> str:
         """Its name in the file of results."""
-        return f"{self.scenario}/{self.manager}/{self.seed}"
+        board = "" if self.suite == DEFAULT_SUITE else f"/{self.suite}"
+        return f"{self.scenario}/{self.manager}/{self.seed}{board}"
 
     @property
     def wanted(self) -> Scenario:
-        """The scenario with this manager and seed."""
-        return replace(find(self.scenario), manager=self.manager, seed=self.seed)
+        """The scenario with this manager and seed, on this suite's board."""
+        return replace(find(self.scenario), manager=self.manager, seed=self.seed, suite=self.suite)
 
 
 class Results:
@@ -72,7 +74,7 @@ def stamp(job: Job) -> str:
     files = [*LOAD_DIR.glob("*.[ch]"), *(GUEST_DIR / name for name in GUEST_FILES)]
     if job.manager == "lmkd":
         files += list((CHECKOUT / "lmkd").rglob("*.py"))
-    total = hashlib.sha256(base_key(host_suite()).encode())
+    total = hashlib.sha256(base_key(scenario.suite).encode())
     machine = (scenario.mem_mb, scenario.cpus, scenario.flash_bytes_per_s, scenario.append, scenario.udev)
     total.update(repr((guest_script(scenario), scenario.config, machine)).encode())
     for path in sorted(files):

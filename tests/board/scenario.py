@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from .archive import DEFAULT_SUITE
 from .image import Base
 from .layer import Layer, build_layer
 from .packages import Progress
@@ -55,6 +56,7 @@ class Scenario:
     seconds: int = 30  # measured guest time
     mem_mb: int = 256
     cpus: int = 1
+    suite: str = DEFAULT_SUITE  # whose kernel and Python the board runs
     manager: Manager = "lmkd"
     config: str | None = None  # text of /etc/lmkd/lmkd.yaml; None: no file
     bounds: tuple[Bound, ...] = ()

@@ -193,6 +193,19 @@ def test_a_victim_is_signalled_held_and_let_go_when_it_dies(benches: Any) -> Non
     assert bench.port.open_handles == 0
 
 
+def test_a_victim_that_somebody_has_reaped_is_dead_too(benches: Any) -> None:
+    """Its pidfd may then report a hang-up, which a pipe without a writer does as well (Linux 6.9, pidfd_poll)."""
+    bench = benches()
+    bench.exchange.publish([make_candidate(10, gain_kib=50000), make_candidate(11, 0)], 1.0)
+    bench.memory(0, 0)
+    bench.turn()
+    os.close(bench.port.deaths[10])
+    bench.port.deaths[10] = os.open(os.devnull, os.O_WRONLY)  # for the port to close
+    bench.memory(60000)
+    assert "death" in bench.turn()
+    assert bench.port.open_handles == 0
+
+
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_the_helper_is_told_whom_we_ended_unless_we_only_say_so(benches: Any, dry_run: bool) -> None:
     bench = benches(dry_run=dry_run)

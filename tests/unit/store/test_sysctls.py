@@ -154,17 +154,34 @@ def test_a_hostile_note_cannot_point_outside_the_tunables(board: Board) -> None:
     assert reports.names() == ["degraded"]
 
 
-def test_mglru_is_switched_on_by_its_mask_and_comes_back_off(board: Board) -> None:
-    path = board.roots.sys / "kernel" / "mm" / "lru_gen" / "enabled"
-    board.put(path, "0x0000\n")
+class Arm(FakeKernel):
+    """A processor without an accessed flag: of MGLRU's mask it has the first bit."""
 
-    class Arm(FakeKernel):
-        def set_sysctl(self, name: str, number: int) -> int:
-            if name == "lru_gen.enabled":
-                board.put(path, f"0x{number & 1:04x}\n")
-                return number & 1
+    def set_sysctl(self, name: str, number: int) -> int:
+        if name != "lru_gen.enabled":
             return super().set_sysctl(name, number)
+        self.board.put(mglru(self.board), f"0x{number & 1:04x}\n")
+        return number & 1
 
+
+def mglru(board: Board) -> Path:
+    return board.roots.sys / "kernel" / "mm" / "lru_gen" / "enabled"
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_mglru_that_is_on_as_far_as_it_goes_is_no_change(board: Board, twice: bool) -> None:
+    board.put(mglru(board), "0x0001\n")  # as Debian's kernel 6.12 for armhf starts
+    reports = Reports()
+    for _ in range(1 + twice):
+        sysctls.apply(board.roots, (("lru_gen.enabled", 7),), Arm(board), reports)
+    sysctls.restore(board.roots, Arm(board), reports)
+    assert reports.names() == []
+    assert mglru(board).read_text() == "0x0001\n"
+
+
+def test_mglru_is_switched_on_by_its_mask_and_comes_back_off(board: Board) -> None:
+    path = mglru(board)
+    board.put(path, "0x0000\n")
     reports = Reports()
     sysctls.apply(board.roots, (("lru_gen.enabled", 7),), Arm(board), reports)
     assert path.read_text() == "0x0001\n"
