@@ -88,7 +88,7 @@ def make_plan(config_paths: Sequence[Path], dry_run: bool, started_ms: float, re
     config = configs.load(config_paths) if config_paths else configs.load_default(roots.etc)
     store = _store(roots, config, dry_run, reload, notes)
     plan = _compile(roots, config, store, dry_run, notes, started_ms)
-    trial = store.kind == "zram" and not store.foreign and not dry_run and needs_trial(roots, config)
+    trial = store.kind != "none" and not store.foreign and not dry_run and needs_trial(roots, config)
     return replace(plan, config_paths=tuple(os.path.abspath(path) for path in config_paths), trial=trial)
 
 
