@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lmkd.model import FLAG_RESPAWNED, Explain, Kill, Note, Refresh, Sample, Settings, Trim, Wake
+from lmkd.held import Explain
+from lmkd.model import FLAG_RESPAWNED, Kill, Note, Refresh, Sample, Settings, Trim, Wake
 from lmkd.policy import flight as flights
 from lmkd.policy import forecast as forecasts
 from lmkd.policy import freeze, renice, tmpfs, trim
