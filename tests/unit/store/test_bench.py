@@ -197,7 +197,8 @@ def test_whenever_a_process_is_ended_by_somebody_none_is_left(word: str) -> None
     port = FakeBench()
     port.dies_at = word
     bench = Bench(port, SIZE_KIB)
-    parts: dict[str, Callable[[], object]] = {"ways": bench.ways, "pairs": bench.pairs, "deaths": lambda: bench.deaths(4)}
+    parts: dict[str, Callable[[], object]]
+    parts = {"ways": bench.ways, "pairs": bench.pairs, "deaths": lambda: bench.deaths(4)}
     for name in {"timed": ("ways",), "back": ("ways", "pairs")}.get(word, tuple(parts)):
         with pytest.raises(StoreError, match="ended"):
             parts[name]()
