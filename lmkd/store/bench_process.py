@@ -184,7 +184,8 @@ def _live(task: Task, channel: socket.socket, parent: int) -> NoReturn:
     """The whole life of the forked process."""
     try:
         for number in _FOR_THE_PARENT:
-            signal.signal(number, signal.SIG_DFL)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
         Libc().call("prctl", _PR_SET_PDEATHSIG, int(signal.SIGKILL))
         gc.disable()
         if os.getppid() == parent:

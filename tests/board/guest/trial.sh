@@ -39,10 +39,11 @@ free_after=$(awk '/^VmallocUsed/ { print $2 }' /proc/meminfo)
 same=false
 [ "$before" = "$(modules)" ] && same=true
 emit "{\"kind\": \"trial\", \"step\": \"whole\", \"exit\": $code, \"zrams\": $(zrams), \"noted\": $(says test -f $NOTE), \"same_modules\": $same, \"vmalloc_kib\": $((free_after - free_before)), \"found\": $(cat /run/trial.out)}"
+begun=$(cut -d . -f 1 /proc/uptime)
 lmkd store bench --json --only pages --only deaths --size 4M --apps 4 > /run/bench.out 2> /run/bench.err
 code=$?
 cat /run/bench.err
-emit "{\"kind\": \"trial\", \"step\": \"bench\", \"exit\": $code, \"found\": $(cat /run/bench.out)}"
+emit "{\"kind\": \"trial\", \"step\": \"bench\", \"exit\": $code, \"seconds\": $(($(cut -d . -f 1 /proc/uptime) - begun)), \"found\": $(cat /run/bench.out)}"
 dies_sending TERM
 dies_sending KILL
 dies_at_work TERM
