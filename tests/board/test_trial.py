@@ -42,7 +42,7 @@ def test_the_store_in_use_is_measured_and_every_page_comes_back_as_it_was(result
         assert 5 < way["median_us"] <= way["back_us"] < way["out_us"] < 150 and way["worst_us"] > way["p99_us"], way
     assert pages["corrupt"] == deaths["corrupt"] == 0 and pages["compared"] >= 5 * 1024
     # Nothing waits on the way back: two on one processor get together what one gets alone.
-    assert pages["two_at_once"][0]["together_mb_s"] == pytest.approx(three["mb_s"], rel=0.15)
+    assert pages["two_at_once"][0]["together_mb_s"] == pytest.approx(three["mb_s"], rel=0.3)
     assert deaths["returned_kib"]["at_once"] < deaths["returned_kib"]["compacted"]
     # The manager runs, and what else it has stored compresses otherwise: docs/store.md has the accuracy.
     assert abs(deaths["error_pct"]) <= 40
