@@ -116,7 +116,9 @@ class Bench:
 
     def deaths(self, apps: int) -> tuple[Deaths, dict[str, int]]:
         """What the store gives back when every second one of ``apps`` processes is ended, and how much was compared."""
-        size_kib = self._fitting_kib(VARIED, apps) // apps
+        room = bench_room.room_of(self._port.state(), self._port.memory())
+        apps, all_kib = bench_room.fitting_apps(apps, self._wanted_kib, room, VARIED)
+        size_kib = all_kib // apps
         tasks = [self._task(VARIED, 10 + index, size_kib, None) for index in range(apps)]
         with self._processes(tasks) as all_of_them:
             self._send_in_turn(all_of_them, tasks[0])

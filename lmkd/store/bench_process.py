@@ -41,7 +41,10 @@ class ProcessEndedError(StoreError):
     """Memory is short, or somebody wants the measurement to end: it does."""
 
     def __init__(self) -> None:
-        super().__init__("store: a process that was measured has been ended: memory is short, or somebody ended it")
+        super().__init__(
+            "store: a process that was measured has been ended: memory is short, or somebody ended it; "
+            "it takes less with --size 2M"
+        )
 
 
 @value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from lmkd.errors import StoreError
 from lmkd.store.bench_pages import THREE, VARIED, WHOLE
-from lmkd.store.survey import KEEP_KIB
 from lmkd.values import value
 
 TYPE_CHECKING = False
@@ -18,10 +17,13 @@ if TYPE_CHECKING:
 LEAST_KIB = 1 << 10
 """Fewer than 256 pages tell nothing."""
 STEP_KIB = 512
-PROCESS_KIB = 2560
+PROCESS_KIB = 1536
 """What a forked process of ours takes beside its pages (measured: 1.1 MB on armhf)."""
-KEEP_PART = 8
-"""What must stay available: KEEP_KIB of a trial, or this part of RAM if it is more."""
+KEEP_KIB, KEEP_PART = 8 << 10, 8
+"""What must stay available: so much, or this part of RAM if it is more."""
+AVAILABLE_PARTS = 8
+"""No more than this part of what is available: a guard sees how fast it goes, and ends what takes a quarter of it."""
+APPS_MIN = 2
 _ROOM_PCT = {THREE: 50, VARIED: 60, WHOLE: 115}
 """The store's RAM for each 100 of pages, with what zsmalloc wastes."""
 REFUSED_KIB = 1 << 10
@@ -55,7 +57,7 @@ def fitting_kib(wanted_kib: int, room: Room, kind: str, processes: int, refuses:
     ``refuses``: the store does not take such pages, so that a few of them tell all.
     """
     free_kib = room.available_kib - room.keep_kib - processes * PROCESS_KIB
-    bounds = [wanted_kib, free_kib, room.slots_kib]
+    bounds = [wanted_kib, free_kib, room.available_kib // AVAILABLE_PARTS, room.slots_kib]
     if refuses:
         bounds.append(REFUSED_KIB)
     elif room.store_kib is not None:
@@ -69,6 +71,17 @@ def fitting_kib(wanted_kib: int, room: Room, kind: str, processes: int, refuses:
     if found < LEAST_KIB:
         raise StoreError(f"store: not measured: there is room for {min(bounds)} KiB of {kind} pages in the store only")
     return found
+
+
+def fitting_apps(wanted: int, wanted_kib: int, room: Room, kind: str) -> tuple[int, int]:
+    """So many processes, halved until there is room, and KiB for all of them. StoreError when two are too many."""
+    apps = wanted
+    while apps // 2 >= APPS_MIN:
+        try:
+            return apps, fitting_kib(wanted_kib, room, kind, apps)
+        except StoreError:
+            apps //= 2
+    return apps, fitting_kib(wanted_kib, room, kind, apps)
 
 
 def require_store(state: StoreState, in_use: Sequence[SwapEntry]) -> None:

@@ -86,7 +86,8 @@ def test_it_takes_what_is_asked_for_where_there_is_room() -> None:
 @pytest.mark.parametrize(
     ("room", "kind", "expected"),
     [
-        (replace(ROOMY, available_kib=(16 << 10) + 5120 + 4096), THREE, 4096),
+        (replace(ROOMY, available_kib=(16 << 10) + 3072 + 2048), THREE, 2048),
+        (replace(ROOMY, available_kib=64 << 10), THREE, 8192),
         (replace(ROOMY, slots_kib=3000), THREE, 2560),
         (replace(ROOMY, store_kib=4096), THREE, 8192),
         (replace(ROOMY, store_kib=4096), WHOLE, 3072),
@@ -102,10 +103,18 @@ def test_pages_that_zswap_refuses_are_few_and_need_no_room_in_it() -> None:
 
 
 def test_it_refuses_with_the_numbers_when_too_little_would_stay_available_or_the_store_is_full() -> None:
-    with pytest.raises(StoreError, match="memory is short: 22000 KiB are available, 22528 are needed"):
-        fitting_kib(SIZE_KIB, replace(ROOMY, available_kib=22_000), THREE, 2)
+    with pytest.raises(StoreError, match="memory is short: 20000 KiB are available, 20480 are needed"):
+        fitting_kib(SIZE_KIB, replace(ROOMY, available_kib=20_000), THREE, 2)
     with pytest.raises(StoreError, match="room for 200 KiB of ratio 3 pages in the store only"):
         fitting_kib(SIZE_KIB, replace(ROOMY, store_kib=100), THREE, 2)
+
+
+def test_a_board_of_64_mb_is_measured_with_fewer_processes() -> None:
+    room = room_of(replace(ZRAM, mem_limit_kib=14_000, size_kib=60_000), Memory(46_292, 18_012))
+    assert room.keep_kib == 8192 and fitting_kib(SIZE_KIB, room, THREE, 1) == 2048
+    assert bench_room.fitting_apps(8, SIZE_KIB, room, VARIED) == (4, 2048)
+    with pytest.raises(StoreError, match="12000 KiB are available, 12288 are needed"):
+        bench_room.fitting_apps(8, SIZE_KIB, replace(room, available_kib=12_000), VARIED)
 
 
 def test_a_large_board_keeps_an_eighth_available() -> None:
