@@ -6,13 +6,25 @@ modules() { cut -d ' ' -f 1 /proc/modules | sort | paste -s -d ' ' -; }
 says() { "$@" > /dev/null 2>&1 && echo true || echo false; }
 at_work() { [ -f $NOTE ] && [ "$(cat /sys/block/zram1/disksize 2> /dev/null || echo 0)" -gt 0 ]; }
 dies_at_work() { # signal
-    lmkd store bench --json --algorithm lz4hc > /run/bench.out 2>&1 &
+    lmkd store bench --json --only algorithms --algorithm lz4hc > /run/bench.out 2>&1 &
     bench=$!
     tries=0
     until at_work || [ $tries -ge 300 ]; do tries=$((tries + 1)); sleep 0.02; done
     kill "-$1" $bench
     wait $bench
     emit "{\"kind\": \"trial\", \"step\": \"$1\", \"exit\": $?, \"zrams\": $(zrams), \"noted\": $(says test -f $NOTE)}"
+}
+dies_sending() { # signal, while the command's own memory is on its way to the store
+    lmkd store bench --json --only pages > /run/bench.out 2>&1 &
+    bench=$!
+    tries=0
+    until pgrep -P $bench > /dev/null || [ $tries -ge 300 ]; do tries=$((tries + 1)); sleep 0.02; done
+    sleep 0.5
+    kill "-$1" $bench
+    wait $bench
+    code=$?
+    sleep 0.5
+    emit "{\"kind\": \"trial\", \"step\": \"sending $1\", \"exit\": $code, \"left\": $(pgrep -f 'store bench' | wc -l)}"
 }
 
 /lmkd/load --seconds 100 --background n=4,size=6M,compress=3 > /dev/null 3>&- 4>&- &
@@ -27,6 +39,13 @@ free_after=$(awk '/^VmallocUsed/ { print $2 }' /proc/meminfo)
 same=false
 [ "$before" = "$(modules)" ] && same=true
 emit "{\"kind\": \"trial\", \"step\": \"whole\", \"exit\": $code, \"zrams\": $(zrams), \"noted\": $(says test -f $NOTE), \"same_modules\": $same, \"vmalloc_kib\": $((free_after - free_before)), \"found\": $(cat /run/trial.out)}"
+begun=$(cut -d . -f 1 /proc/uptime)
+lmkd store bench --json --only pages --only deaths --size 4M --apps 4 > /run/bench.out 2> /run/bench.err
+code=$?
+cat /run/bench.err
+emit "{\"kind\": \"trial\", \"step\": \"bench\", \"exit\": $code, \"seconds\": $(($(cut -d . -f 1 /proc/uptime) - begun)), \"found\": $(cat /run/bench.out)}"
+dies_sending TERM
+dies_sending KILL
 dies_at_work TERM
 dies_at_work KILL
 kill -TERM "$MANAGER_PID"
