@@ -145,11 +145,19 @@ TRIALS: tuple[Scenario, ...] = (
         kinds=("stores", "lmkd_event"),
     ),
     Scenario(
-        "returns", "what 20 deaths return of the store's memory, at once and after compaction, and what was predicted",
+        "returns", "what deaths return of the store's memory, at once and after compaction, and what was predicted",
         seconds=10,
-        after=(". /lmkd/guest/returns.sh",),
-        after_s=120,
-        kinds=("death", "half"),
+        after=(
+            ". /lmkd/guest/returns.sh",
+            "returns_of whole 10 7",
+            "returns_of pieces 10 7",
+            "returns_of pages 10 7",
+            "returns_of differ 0 20",
+            "returns_by_lmkd",
+            "lmkd_events",
+        ),
+        after_s=400,
+        kinds=("death", "half", "lmkd_event"),
     ),
     Scenario(
         "priorities", "rules by comm and command line; then applications that ignore SIGTERM",
