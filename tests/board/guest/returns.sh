@@ -53,14 +53,16 @@ gone() { # pids; once they are
     sleep 0.2
 }
 
-weave() { # arrangement
+weave() { # arrangement; the manager looks at the applications before they are stored, as it does when memory gets short
     case $1 in
         whole) set -- 0 3 ;;
         pieces) set -- $PIECES 3 ;;
         pages) set -- 1 3 ;;
         differ) set -- $PIECES 1.5 2 3 6 ;;
     esac
-    PIDS=$(/lmkd/weave $APPS $SIZE_MB "$@")
+    for look in 1 2 3 4 5 6; do lmkd ps; done > /dev/null 3>&- 4>&- &
+    PIDS=$(/lmkd/weave 8 $APPS $SIZE_MB "$@")
+    wait $!
     sleep 1
 }
 

@@ -1,7 +1,7 @@
-/* Owns applications whose memory lies in the store in turn: weave COUNT MB PIECE RATIO [RATIO...]
+/* Owns applications whose memory lies in the store in turn: weave SECONDS COUNT MB PIECE RATIO...
  * Starts COUNT processes "woven-N" of that size, which live until they are killed; their pages compress to one RATIO after
- * the other on average, each page a little better or worse. Then the kernel is asked to page out PIECE pages of each in
- * turn (1: page by page; 0: one application after the other). Prints their process ids in one line, and ends. */
+ * the other on average, each page a little better or worse. SECONDS later the kernel is asked to page out PIECE pages of
+ * each in turn (1: page by page; 0: one application after the other). Prints their process ids in one line, and ends. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>
@@ -68,9 +68,9 @@ static _Noreturn void live(unsigned number, unsigned char *base, size_t pages, d
 
 int main(int argc, char **argv)
 {
-    unsigned count = argc > 4 ? (unsigned)atoi(argv[1]) : 0;
-    size_t pages = argc > 4 ? (size_t)atoi(argv[2]) * 256 : 0;
-    size_t piece = argc > 4 ? (size_t)atoi(argv[3]) : 0;
+    unsigned count = argc > 5 ? (unsigned)atoi(argv[2]) : 0;
+    size_t pages = argc > 5 ? (size_t)atoi(argv[3]) * 256 : 0;
+    size_t piece = argc > 5 ? (size_t)atoi(argv[4]) : 0;
     unsigned char *base = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     pid_t pids[COUNT_MAX];
     int descriptors[COUNT_MAX], ends[2];
@@ -80,11 +80,12 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < count; i++) {
         pids[i] = fork();
         if (pids[i] == 0)
-            live(i, base, pages, atof(argv[4 + i % (unsigned)(argc - 4)]), ends[1]);
+            live(i, base, pages, atof(argv[5 + i % (unsigned)(argc - 5)]), ends[1]);
         descriptors[i] = (int)syscall(SYS_pidfd_open, pids[i], 0);
         if (pids[i] < 0 || descriptors[i] < 0 || read(ends[0], &byte, 1) != 1)
             return 3;
     }
+    sleep((unsigned)atoi(argv[1]));
     piece = piece == 0 || piece > pages ? pages : piece;
     for (size_t from = 0; from < pages; from += piece)
         for (unsigned i = 0; i < count; i++) {
