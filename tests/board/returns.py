@@ -13,6 +13,7 @@ from typing import Any
 from .boards import find
 from .image import ensure_base
 from .scenario import Scenario, run_scenario
+from .vm import Watch
 
 STORES: Mapping[str, str] = {
     "zram": "kind: zram",
@@ -23,6 +24,7 @@ STORES: Mapping[str, str] = {
 CONFIG = """\
 store: {{{store}, algorithm: lz4, mem_limit: 60%, trial: false}}
 trim: {{background: false, cached: false}}
+policy: {{runaway: false}}
 """
 ARRANGEMENTS = {
     "whole": "one after the other",
@@ -125,10 +127,16 @@ def records_of(records: Iterable[Record]) -> list[Record]:
     return found + [{"kind": "receipt", **event} for event in receipts]
 
 
+def _tell(record: Record) -> None:
+    if record.get("kind") in ("death", "half"):
+        came = ", ".join(str(returned_kib(record, when)) for when in WHEN)
+        say(f"{record['kind']}, {record['arrangement']}: predicted {record['predicted_kib']}, returned {came} KiB")
+
+
 def run(store: str) -> list[Record]:
     """One board. Raises RuntimeError with its last words when it did not end by itself."""
     say(f"{store}: a board")
-    outcome = run_scenario(scenario_of(store), ensure_base(say), say).outcome
+    outcome = run_scenario(scenario_of(store), ensure_base(say), say, Watch(on_record=_tell)).outcome
     if outcome.status != "finished":
         raise RuntimeError(f"{store}: {outcome.status}: {outcome.console_tail()}")
     return records_of(outcome.records)

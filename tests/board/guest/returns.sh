@@ -114,6 +114,10 @@ returns_of() { # arrangement, how many die together, how many after them one by 
 
 returns_by_lmkd() { # it ends them itself, one by one, because another application grows: its receipts are the records
     weave differ
-    run_load --seconds 45 --seed 1 --grow rate=4M,limit=0,compress=1,adj=200,delay=1
+    modprobe brd rd_nr=1 rd_size=114688
+    dd if=/dev/zero of=/dev/ram0 bs=1M 2> /dev/null # pages that nothing can take back: most of what is left
+    sync
+    echo 1 > /proc/sys/vm/drop_caches
+    run_load --seconds 30 --seed 1 --grow rate=3M,limit=0,compress=1,adj=200,delay=1
     kill -KILL $PIDS 2> /dev/null
 }
