@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lmkd import matching
+from lmkd.helper.gain import PROCESS_KIB
 from lmkd.model import PRIORITY_FOREGROUND, PRIORITY_NEVER, class_of
 from lmkd.values import value
 
@@ -93,7 +94,7 @@ def _row(
         "rule_name": name,
         "resident_kib": process.resident_kib,
         "swapped_kib": process.swapped_kib,
-        "gain_kib": process.anonymous_kib + process.tables_kib
+        "gain_kib": process.anonymous_kib + process.tables_kib + PROCESS_KIB
         + int((process.swapped_kib or 0) * (stored_share or 0)),
         "never": priority <= PRIORITY_NEVER,
         "declared": foreground and index is not None,

@@ -1,4 +1,4 @@
-"""What a death returns: its own pages, what its swapped pages occupy in the store, and its page tables."""
+"""What a death returns: its own pages, what its swapped pages occupy in the store, and what the kernel keeps for it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ if TYPE_CHECKING:
     from lmkd.helper.entry import Entry
     from lmkd.kernel.process import Sizes
 
+PROCESS_KIB = 32
+"""Stack, first page table and descriptors of a process; VmPTE has only the other page tables. On the board 36 to 44."""
+PARTS = {b"zbud": 2, b"z3fold": 3}
+"""Into so many a pool of zswap divides a page (mm/zbud.c, mm/z3fold.c); zsmalloc packs by size."""
 WEIGHT_MIN = 0.05
 """A page of one word takes next to nothing, but what manages it does."""
 WEIGH_MIN_KIB = 1024
 """Less than this is not worth a look into its pages."""
 GROWN = 2
 """One that is so many times the size that it had when its pages were looked at is another application by now."""
+CHANCE = 0.12
+"""So far from the average a sample may be by chance: what is hardly farther counts hardly."""
 
 
 def is_to_be_weighed(entry: Entry) -> bool:
@@ -23,6 +29,17 @@ def is_to_be_weighed(entry: Entry) -> bool:
     if sizes is None or sizes.anon_kib < WEIGH_MIN_KIB:
         return False
     return entry.size_kib() >= GROWN * entry.weighed_kib
+
+
+def weight_of(shares: list[float], parts: int) -> float:
+    """What pages take in the store, which a compressor leaves these ``shares`` of. 0 without pages.
+
+    ``parts``: a pool that divides a page takes whole parts of it (``PARTS``); 0: packed by size.
+    """
+    if not shares:
+        return 0.0
+    taken = [-(-share * parts // 1) / parts for share in shares] if parts else shares
+    return max(WEIGHT_MIN, sum(taken) / len(taken))
 
 
 def mean_weight(entries: Iterable[Entry]) -> float:
@@ -35,13 +52,20 @@ def mean_weight(entries: Iterable[Entry]) -> float:
     return weights / pages if pages else 0.0
 
 
-def gain_kib(entry: Entry, sizes: Sizes, store_share: float, mean: float) -> int:
-    """What the death of this process returns, at most what its pages are.
+def share_of(weight: float, store_share: float, mean: float) -> float:
+    """What a page of a process occupies, by its sample's ``weight``. What may be chance is taken out of the sample.
 
     ``store_share`` is what a page occupies in the store on average, ``mean`` the average weight of the pages that it
     holds. The kernel does not tell what one process has of the store, so the average is divided by the samples.
     """
-    share = store_share
-    if entry.weight and mean:
-        share = min(1.0, store_share * entry.weight / mean)
-    return max(0, sizes.anon_kib - entry.shared_kib) + int(sizes.swapped_kib * share) + sizes.tables_kib
+    if not weight or not mean:
+        return store_share
+    apart = weight / mean - 1
+    sure = max(0.0, 1 - (CHANCE / apart) ** 2) if apart else 0.0
+    return min(1.0, store_share * (1 + apart * sure))
+
+
+def gain_kib(entry: Entry, sizes: Sizes, store_share: float, mean: float) -> int:
+    """What the death of this process returns."""
+    stored = int(sizes.swapped_kib * share_of(entry.weight, store_share, mean))
+    return max(0, sizes.anon_kib - entry.shared_kib) + stored + sizes.tables_kib + PROCESS_KIB

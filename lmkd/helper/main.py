@@ -211,7 +211,7 @@ class Helper:
             self._scan_due_ms = _now_ms() + SCAN_EVERY_MS
         self._scout.measure(private=self._nice == NICE_CALM)
         if self._nice == NICE_CALM:
-            self._scout.weigh(self._plan.page_kib * 1024)
+            self._scout.weigh(self._plan.page_kib * 1024, self._care.store.parts)
         self._brake.look(self._scout.pids())
         self._publish()
         self._sample_grower()

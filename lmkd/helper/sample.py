@@ -44,26 +44,26 @@ def largest_anonymous(maps: bytes) -> tuple[int, int] | None:
     return best
 
 
-def share_of_pages(pages: list[bytes]) -> float | None:
-    """An estimate of what a compressor leaves of these pages, 0..1; None without pages.
+def shares_of(pages: list[bytes]) -> list[float]:
+    """An estimate of what a compressor leaves of each page, 0..1.
 
     A compressor of the LZ4 kind saves what it has seen before, in pieces of four bytes and more: distinct words count
     what it has not. Words that repeat out of alignment are missed, so the estimate errs to the safe side.
     """
-    words = distinct = 0
+    shares = []
     for page in pages:
         view = memoryview(page[: len(page) // WORD_BYTES * WORD_BYTES]).cast("I")
-        words += len(view)
-        distinct += len(set(view))
-    return distinct / words if words else None
+        if view:
+            shares.append(len(set(view)) / len(view))
+    return shares
 
 
 def ratio_of(pages: list[bytes]) -> float | None:
     """An estimate of the ratio at which the store takes these pages; None without pages."""
-    share = share_of_pages(pages)
-    if share is None:
+    shares = shares_of(pages)
+    if not shares:
         return None
-    ratio = min(RATIO_MAX, max(RATIO_MIN, 1 / share))
+    ratio = min(RATIO_MAX, max(RATIO_MIN, len(shares) / sum(shares)))
     return ratio if ratio >= NOISE else RATIO_MIN
 
 
@@ -72,7 +72,9 @@ def sample_ratio(proc: str, pid: int, page_bytes: int, choose: Callable[[int], i
     return ratio_of(sample_pages(proc, pid, page_bytes, choose))
 
 
-def sample_pages(proc: str, pid: int, page_bytes: int, choose: Callable[[int], int] | None = None) -> list[bytes]:
+def sample_pages(
+    proc: str, pid: int, page_bytes: int, choose: Callable[[int], int] | None = None, most: int = PAGES
+) -> list[bytes]:
     """A few resident pages of its largest mapping at random; none when it is gone or hides its memory.
 
     Only pages that pagemap shows as present are read (Documentation/admin-guide/mm/pagemap.rst), so nothing is
@@ -98,7 +100,7 @@ def sample_pages(proc: str, pid: int, page_bytes: int, choose: Callable[[int], i
             entry = os.pread(pagemap, 8, page * 8)
             if len(entry) == 8 and int.from_bytes(entry, "little") & PRESENT:
                 pages.append(os.pread(memory, page_bytes, page * page_bytes))
-            if len(pages) >= PAGES:
+            if len(pages) >= most:
                 break
     except (OSError, OverflowError):
         return []

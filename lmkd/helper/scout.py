@@ -8,9 +8,9 @@ import time
 
 from lmkd.helper.entry import Classes, Entry
 from lmkd.helper.facts import Matcher
-from lmkd.helper.gain import WEIGHT_MIN, gain_kib, is_to_be_weighed, mean_weight
+from lmkd.helper.gain import gain_kib, is_to_be_weighed, mean_weight, weight_of
 from lmkd.helper.mirror import Mirror
-from lmkd.helper.sample import sample_pages, share_of_pages
+from lmkd.helper.sample import sample_pages, shares_of
 from lmkd.kernel.counters import find_number
 from lmkd.kernel.pinned import read_once
 from lmkd.kernel.proc_events import parse_events
@@ -39,8 +39,8 @@ SHARE_WORTH = 4
 COMMAND_MIN_KIB = 256
 """Nobody smaller is ended, so nobody smaller has to be known again; of a dying process it cannot be read any more."""
 DEAD_KEPT = 8
-WEIGHED_AT_ONCE = 4
-"""So many processes are sampled in one look at all: a sample takes some 2 ms of a 500 MIPS core."""
+WEIGHED_AT_ONCE, WEIGHED_PAGES = 4, 16
+"""So many processes are sampled in one look at all."""
 EVENT_BYTES = 65536
 
 
@@ -164,12 +164,12 @@ class Scout:
             if private and self._may_share(entry, sizes):
                 entry.shared_kib = max(0, sizes.anon_kib - self._private_kib(pid, sizes.anon_kib))
 
-    def weigh(self, page_bytes: int, most: int = WEIGHED_AT_ONCE) -> None:
-        """Look into pages of a few of those whose pages are not known."""
-        for pid in [pid for pid, entry in self._entries.items() if is_to_be_weighed(entry)][:most]:
+    def weigh(self, page_bytes: int, parts: int = 0) -> None:
+        """Look into pages of a few of those whose pages are not known; ``parts``: see ``weight_of``."""
+        for pid in [pid for pid, entry in self._entries.items() if is_to_be_weighed(entry)][:WEIGHED_AT_ONCE]:
             entry = self._entries[pid]
-            share = share_of_pages(sample_pages(self._proc, pid, page_bytes))
-            entry.weight = max(WEIGHT_MIN, share) if share is not None else entry.weight
+            pages = sample_pages(self._proc, pid, page_bytes, most=WEIGHED_PAGES)
+            entry.weight = weight_of(shares_of(pages), parts) or entry.weight
             entry.weighed_kib = entry.size_kib()
 
     def candidates(self, store_share: float) -> list[Candidate]:

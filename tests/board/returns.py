@@ -26,6 +26,8 @@ store: {{{store}, algorithm: lz4, mem_limit: 60%, trial: false}}
 trim: {{background: false, cached: false}}
 policy: {{runaway: false}}
 """
+BY_LMKD = ("zram", "zswap-zsmalloc")
+"""Where lmkd itself ends applications as well: with a compaction of its own, and without."""
 ARRANGEMENTS = {
     "whole": "one after the other",
     "pieces": "128 KB of each in turn",
@@ -43,7 +45,9 @@ def say(text: str) -> None:
 
 def scenario_of(store: str) -> Scenario:
     """The scenario with this store; nothing but the deaths changes what lies in it."""
-    return replace(find("returns"), config=CONFIG.format(store=STORES[store]))
+    scenario = find("returns")
+    after = tuple(line for line in scenario.after if store in BY_LMKD or line != "returns_by_lmkd")
+    return replace(scenario, after=after, config=CONFIG.format(store=STORES[store]))
 
 
 def returned_kib(death: Record, when: str) -> int:

@@ -149,9 +149,9 @@ TRIALS: tuple[Scenario, ...] = (
         seconds=10,
         after=(
             ". /lmkd/guest/returns.sh",
-            "returns_of whole 10 4",
-            "returns_of pieces 10 4",
-            "returns_of pages 10 4",
+            "returns_of whole 10 2",
+            "returns_of pieces 10 2",
+            "returns_of pages 10 2",
             "returns_of differ 0 20",
             "returns_by_lmkd",
             "lmkd_events",

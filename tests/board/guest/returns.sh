@@ -74,8 +74,8 @@ predictions() { # pids; the sum of what "lmkd ps" says that their deaths return
 end_them() { # kind, arrangement, pids; a record of memory before, at once, and after compaction
     kind=$1 arrangement=$2
     shift 2
-    echo 2 > /proc/sys/vm/drop_caches # what compaction would free of other things is freed before
     predicted=$(predictions "$@")
+    echo 2 > /proc/sys/vm/drop_caches # what compaction would free of other things is freed before
     hold_still
     before=$(memory)
     status=$(awk '/^(RssAnon|VmSwap|VmPTE):/ { sub(":", "", $1); printf "%s\"%s\": %d", sep, $1, $2; sep = ", " }' /proc/$1/status)

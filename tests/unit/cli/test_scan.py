@@ -10,6 +10,7 @@ import pytest
 
 from lmkd.cli.scan import Allowances, Process, kill_order, parse_cgroup, parse_status_kib, read_processes
 from lmkd.helper.entry import Classes, Entry
+from lmkd.helper.gain import PROCESS_KIB
 from lmkd.kernel.process import Stat
 from lmkd.model import FLAG_DECLARED_FOREGROUND, FLAG_FREEZE, FLAG_TRIM
 from lmkd.plan import Rule
@@ -61,7 +62,7 @@ def test_gain_is_resident_anonymous_plus_what_swapped_pages_occupy(
     swapped_kib: int | None, share: float | None, gain_kib: int
 ) -> None:
     (row,) = kill_order([replace(PLAIN, swapped_kib=swapped_kib)], (), share)
-    assert row["gain_kib"] == gain_kib
+    assert row["gain_kib"] == gain_kib + PROCESS_KIB
     assert row["swapped_kib"] == swapped_kib
 
 

@@ -109,3 +109,16 @@ def test_in_a_dry_run_it_only_watches(tmp_path: Path) -> None:
     bench.changed()
     assert (bench.said(0, "writeback"), bench.events) == ("", ["store_changed"])
     close(bench.exchange)
+
+
+@pytest.mark.parametrize(("pool", "parts"), [("zbud\n", 2), ("z3fold\n", 3), ("zsmalloc\n", 0), (None, 0)])
+def test_it_knows_how_a_pool_of_zswap_divides_a_page(tmp_path: Path, pool: str | None, parts: int) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "swaps").write_text(SWAPS)
+    (tmp_path / "max_pool_percent").write_text("30\n")
+    if pool is not None:
+        (tmp_path / "zpool").write_text(pool)
+    plan = make_plan(tmp_path, zswap_limit=str(tmp_path / "max_pool_percent"))
+    care = StoreCare(plan, lambda *_: None)
+    assert care.parts == parts
+    care.close()
