@@ -13,6 +13,7 @@ from typing import Any
 from .boards import find
 from .image import ensure_base
 from .scenario import Scenario, run_scenario
+from .trials import RETURNS
 from .vm import Watch
 
 STORES: Mapping[str, str] = {
@@ -21,11 +22,6 @@ STORES: Mapping[str, str] = {
     "zswap-zbud": "kind: zswap, pool: zbud",
     "zswap-z3fold": "kind: zswap, pool: z3fold",
 }
-CONFIG = """\
-store: {{{store}, algorithm: lz4, mem_limit: 60%, trial: false}}
-trim: {{background: false, cached: false}}
-policy: {{runaway: false}}
-"""
 BY_LMKD = ("zram", "zswap-zsmalloc")
 """Where lmkd itself ends applications as well: with a compaction of its own, and without."""
 ARRANGEMENTS = {
@@ -43,11 +39,14 @@ def say(text: str) -> None:
     print(f"board: {text}", file=sys.stderr, flush=True)
 
 
-def scenario_of(store: str) -> Scenario:
-    """The scenario with this store; nothing but the deaths changes what lies in it."""
+def scenario_of(store: str, only: str | None = None) -> Scenario:
+    """The scenario with this store, or the part of it named ``only``."""
     scenario = find("returns")
-    after = tuple(line for line in scenario.after if store in BY_LMKD or line != "returns_by_lmkd")
-    return replace(scenario, after=after, config=CONFIG.format(store=STORES[store]))
+    parts = {line: line.split()[1] if " " in line else "lmkd" for line in scenario.after if line.startswith("returns_")}
+    wanted = [part for part in parts.values() if (part == only if only else part != "lmkd" or store in BY_LMKD)]
+    after = tuple(line for line in scenario.after if line not in parts or parts[line] in wanted)
+    kinds = () if only else scenario.kinds
+    return replace(scenario, after=after, kinds=kinds, config=RETURNS.format(store=STORES[store]))
 
 
 def returned_kib(death: Record, when: str) -> int:
@@ -59,12 +58,6 @@ def error_pct(death: Record, when: str) -> float:
     """By how much the prediction was off, in percent of what returned."""
     came = max(1, returned_kib(death, when))
     return abs(float(death["predicted_kib"]) - came) * 100 / came
-
-
-def receipt_error_pct(receipt: Record) -> float:
-    """The same of a receipt of lmkd's own."""
-    came = max(1, int(receipt["returned_kib"]))
-    return abs(float(receipt["predicted_kib"]) - came) * 100 / came
 
 
 def guarantee_table(found: Mapping[str, list[Record]]) -> str:
@@ -103,11 +96,7 @@ def prediction_table(found: Mapping[str, list[Record]]) -> str:
                 lines.append(f"| {store} | {words} | {len(group)} | " + " | ".join(_medians(group)) + " |")
         receipts = [record for record in records if record["kind"] == "receipt"]
         if receipts:
-            predicted, returned = (_median(one[key] for one in receipts) for key in ("predicted_kib", "returned_kib"))
-            error = _median(map(receipt_error_pct, receipts))
-            lines.append(
-                f"| {store} | ended by lmkd | {len(receipts)} | {predicted:.0f} | {returned:.0f} | | {error:.1f} % | |"
-            )
+            lines.append(f"| {store} | ended by lmkd | {len(receipts)} | " + " | ".join(_by_lmkd(receipts)) + " |")
     return "\n".join(lines)
 
 
@@ -119,16 +108,32 @@ def _medians(group: list[Record]) -> list[str]:
     ]
 
 
+def _by_lmkd(receipts: list[Record]) -> list[str]:
+    predicted = [float(one["predicted_kib"]) for one in receipts]
+    at_once = [float(one["returned_kib"]) for one in receipts]
+    after = [float(one["returned_kib"] + one["compacted_kib"]) for one in receipts]
+    medians = [f"{_median(column):.0f}" for column in (predicted, at_once, after)]
+    for column in (at_once, after):
+        errors = (abs(said - came) * 100 / max(1.0, came) for said, came in zip(predicted, column, strict=True))
+        medians.append(f"{_median(errors):.1f} %")
+    return medians
+
+
 def _median(numbers: Iterable[float]) -> float:
     return statistics.median(numbers)
 
 
 def records_of(records: Iterable[Record]) -> list[Record]:
-    """The deaths, and the receipts of those that lmkd ended."""
-    found = [dict(record) for record in records if record.get("kind") in ("death", "half")]
+    """The deaths, and the receipts of those that lmkd ended, with what its compaction returned after each."""
+    found: list[Record] = [dict(record) for record in records if record.get("kind") in ("death", "half")]
     events = {record["event"]["seq"]: record["event"] for record in records if record.get("kind") == "lmkd_event"}
-    receipts = [event for event in events.values() if event.get("event") == "receipt"]
-    return found + [{"kind": "receipt", **event} for event in receipts]
+    receipts: list[dict[str, Any]] = []
+    for _, event in sorted(events.items()):
+        if event["event"] == "receipt" and event["name"].startswith("woven"):
+            receipts.append({"kind": "receipt", "compacted_kib": 0, **event})
+        elif event["event"] == "compact" and receipts:
+            receipts[-1]["compacted_kib"] += event["returned_kib"]
+    return [*found, *receipts]
 
 
 def _tell(record: Record) -> None:
@@ -137,10 +142,10 @@ def _tell(record: Record) -> None:
         say(f"{record['kind']}, {record['arrangement']}: predicted {record['predicted_kib']}, returned {came} KiB")
 
 
-def run(store: str) -> list[Record]:
+def run(store: str, only: str | None) -> list[Record]:
     """One board. Raises RuntimeError with its last words when it did not end by itself."""
     say(f"{store}: a board")
-    outcome = run_scenario(scenario_of(store), ensure_base(say), say, Watch(on_record=_tell)).outcome
+    outcome = run_scenario(scenario_of(store, only), ensure_base(say), say, Watch(on_record=_tell)).outcome
     if outcome.status != "finished":
         raise RuntimeError(f"{store}: {outcome.status}: {outcome.console_tail()}")
     return records_of(outcome.records)
@@ -150,12 +155,13 @@ def main() -> int:
     """All stores or the one named; the tables, and with --json the records."""
     parser = argparse.ArgumentParser(prog="python -m tests.board.returns", description=__doc__)
     parser.add_argument("--store", choices=STORES, action="append", help="only this one; may be given again")
+    parser.add_argument("--only", choices=(*ARRANGEMENTS, "lmkd"), help="only this part")
     parser.add_argument("--json", action="store_true", help="print every record as well")
     options = parser.parse_args()
     found: dict[str, list[Record]] = {}
     for store in options.store or STORES:
         try:
-            found[store] = run(store)
+            found[store] = run(store, options.only)
         except RuntimeError as error:
             say(str(error))
             return 2

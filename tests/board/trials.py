@@ -53,6 +53,13 @@ store:
   writeback: {idle: true, huge: true, idle_age: 1s, daily_limit: 4M}
 """
 
+# What lies in the store changes by deaths alone, and lmkd ends others first, not the one that grows.
+RETURNS = """\
+store: {{{store}, algorithm: lz4, mem_limit: 60%, trial: false}}
+trim: {{background: false, cached: false}}
+policy: {{runaway: false}}
+"""
+
 _APPS = "size=12M,compress=1,adj=0"
 IN_ORDER = (
     HEARTBEAT,
@@ -143,6 +150,13 @@ TRIALS: tuple[Scenario, ...] = (
         after=(". /lmkd/guest/stores.sh",),
         after_s=70,
         kinds=("stores", "lmkd_event"),
+    ),
+    Scenario(
+        "deaths", "eight applications of unlike memory end one by one: what was predicted, and what came back",
+        seconds=10, config=RETURNS.format(store="kind: zram"),
+        after=(". /lmkd/guest/returns.sh", "returns_of differ 0 8"),
+        after_s=60,
+        kinds=("death",),
     ),
     Scenario(
         "returns", "what deaths return of the store's memory, at once and after compaction, and what was predicted",
