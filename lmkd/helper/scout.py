@@ -40,7 +40,7 @@ COMMAND_MIN_KIB = 256
 """Nobody smaller is ended, so nobody smaller has to be known again; of a dying process it cannot be read any more."""
 DEAD_KEPT = 8
 WEIGHED_AT_ONCE, WEIGHED_PAGES = 4, 16
-"""So many processes are sampled in one look at all."""
+"""So many processes are sampled in one look at all, in so many pages: a sample takes some 7 ms of a 500 MIPS core."""
 EVENT_BYTES = 65536
 
 
