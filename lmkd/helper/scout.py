@@ -164,12 +164,12 @@ class Scout:
             if private and self._may_share(entry, sizes):
                 entry.shared_kib = max(0, sizes.anon_kib - self._private_kib(pid, sizes.anon_kib))
 
-    def weigh(self, page_bytes: int, parts: int = 0) -> None:
-        """Look into pages of a few of those whose pages are not known; ``parts``: see ``weight_of``."""
+    def weigh(self, page_bytes: int) -> None:
+        """Look into pages of a few of those whose pages are not known."""
         for pid in [pid for pid, entry in self._entries.items() if is_to_be_weighed(entry)][:WEIGHED_AT_ONCE]:
             entry = self._entries[pid]
             pages = sample_pages(self._proc, pid, page_bytes, most=WEIGHED_PAGES)
-            entry.weight = weight_of(shares_of(pages), parts) or entry.weight
+            entry.weight = weight_of(shares_of(pages)) or entry.weight
             entry.weighed_kib = entry.size_kib()
 
     def candidates(self, store_share: float) -> list[Candidate]:

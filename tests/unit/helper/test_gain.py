@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmkd.helper.entry import Entry
-from lmkd.helper.gain import CHANCE, PROCESS_KIB, gain_kib, is_to_be_weighed, mean_weight, share_of, weight_of
+from lmkd.helper.gain import (
+    CHANCE,
+    PROCESS_KIB,
+    WEIGHT_MIN,
+    gain_kib,
+    is_to_be_weighed,
+    mean_weight,
+    share_of,
+    weight_of,
+)
 from lmkd.helper.sample import PRESENT
 from lmkd.helper.scout import WEIGHED_AT_ONCE, Scout
 from lmkd.kernel.process import Sizes, Stat
@@ -58,20 +67,10 @@ def test_page_tables_come_back_and_shared_pages_do_not() -> None:
     assert gains(made) == [324]
 
 
-def test_a_pool_that_divides_a_page_gives_whole_parts_of_it() -> None:
-    shares = [0.1, 0.3, 0.5, 0.6]
-    assert weight_of(shares, 0) == pytest.approx(0.375)
-    assert weight_of(shares, 2) == pytest.approx((3 * 0.5 + 1) / 4)
-    assert weight_of(shares, 3) == pytest.approx((2 * 1 + 2 * 2) / 3 / 4)
-    assert weight_of([], 3) == 0
-
-
-SHARES = st.floats(0.0, 1.0)
-
-
-@given(st.lists(SHARES, min_size=1, max_size=16), st.sampled_from([0, 2, 3]))
-def test_a_pool_takes_at_least_what_is_left_and_at_most_the_pages(shares: list[float], parts: int) -> None:
-    assert sum(shares) / len(shares) - 1e-9 <= weight_of(shares, parts) <= 1
+def test_a_weight_is_what_is_left_on_average_and_never_nothing() -> None:
+    assert weight_of([0.1, 0.3, 0.5]) == pytest.approx(0.3)
+    assert weight_of([0.001]) == WEIGHT_MIN
+    assert weight_of([]) == 0
 
 
 WEIGHTS = st.one_of(st.just(0.0), st.floats(0.05, 1.0))

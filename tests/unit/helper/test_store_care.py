@@ -111,8 +111,10 @@ def test_in_a_dry_run_it_only_watches(tmp_path: Path) -> None:
     close(bench.exchange)
 
 
-@pytest.mark.parametrize(("pool", "parts"), [("zbud\n", 2), ("z3fold\n", 3), ("zsmalloc\n", 0), (None, 0)])
-def test_it_knows_how_a_pool_of_zswap_divides_a_page(tmp_path: Path, pool: str | None, parts: int) -> None:
+@pytest.mark.parametrize(
+    ("pool", "packs"), [("zbud\n", False), ("z3fold\n", False), ("zsmalloc\n", True), (None, True)]
+)
+def test_it_knows_which_pools_of_zswap_pack_by_size(tmp_path: Path, pool: str | None, packs: bool) -> None:
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc" / "swaps").write_text(SWAPS)
     (tmp_path / "max_pool_percent").write_text("30\n")
@@ -120,5 +122,5 @@ def test_it_knows_how_a_pool_of_zswap_divides_a_page(tmp_path: Path, pool: str |
         (tmp_path / "zpool").write_text(pool)
     plan = make_plan(tmp_path, zswap_limit=str(tmp_path / "max_pool_percent"))
     care = StoreCare(plan, lambda *_: None)
-    assert care.parts == parts
+    assert care.packs is packs
     care.close()
