@@ -112,7 +112,7 @@ def test_in_a_dry_run_it_only_watches(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pool", "packs"), [("zbud\n", False), ("z3fold\n", False), ("zsmalloc\n", True), (None, True)]
+    ("pool", "packs"), [("zbud\n", False), ("z3fold\n", True), ("zsmalloc\n", True), (None, True)]
 )
 def test_it_knows_which_pools_of_zswap_pack_by_size(tmp_path: Path, pool: str | None, packs: bool) -> None:
     (tmp_path / "proc").mkdir()
