@@ -8,7 +8,9 @@ import time
 
 from lmkd.helper.entry import Classes, Entry
 from lmkd.helper.facts import Matcher
+from lmkd.helper.gain import gain_kib, is_to_be_weighed, mean_weight, weight_of
 from lmkd.helper.mirror import Mirror
+from lmkd.helper.sample import sample_pages, shares_of
 from lmkd.kernel.counters import find_number
 from lmkd.kernel.pinned import read_once
 from lmkd.kernel.proc_events import parse_events
@@ -37,6 +39,8 @@ SHARE_WORTH = 4
 COMMAND_MIN_KIB = 256
 """Nobody smaller is ended, so nobody smaller has to be known again; of a dying process it cannot be read any more."""
 DEAD_KEPT = 8
+WEIGHED_AT_ONCE, WEIGHED_PAGES = 4, 16
+"""So many processes are sampled in one look at all, in so many pages: a sample takes some 7 ms of a 500 MIPS core."""
 EVENT_BYTES = 65536
 
 
@@ -160,15 +164,23 @@ class Scout:
             if private and self._may_share(entry, sizes):
                 entry.shared_kib = max(0, sizes.anon_kib - self._private_kib(pid, sizes.anon_kib))
 
+    def weigh(self, page_bytes: int) -> None:
+        """Look into pages of a few of those whose pages are not known."""
+        for pid in [pid for pid, entry in self._entries.items() if is_to_be_weighed(entry)][:WEIGHED_AT_ONCE]:
+            entry = self._entries[pid]
+            pages = sample_pages(self._proc, pid, page_bytes, most=WEIGHED_PAGES)
+            entry.weight = weight_of(shares_of(pages)) or entry.weight
+            entry.weighed_kib = entry.size_kib()
+
     def candidates(self, store_share: float) -> list[Candidate]:
         """All that could be ended; ``store_share`` is what a swapped page occupies in the store (1.0: all of it)."""
         found = []
-        t_ms = _now_ms()
+        t_ms, mean = _now_ms(), mean_weight(self._entries.values())
         for pid, entry in self._entries.items():
             sizes = entry.sizes
             if sizes is None or pid == 1:
                 continue
-            gain = max(0, sizes.anon_kib - entry.shared_kib) + int(sizes.swapped_kib * store_share)
+            gain = gain_kib(entry, sizes, store_share, mean)
             gain += entry.files_kib if t_ms < entry.files_until_ms else 0
             found.append(
                 Candidate(

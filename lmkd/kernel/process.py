@@ -42,6 +42,8 @@ class Sizes:
     activity: int | None = None
     """Grows when it does anything: its voluntary context switches; None where they do not tell: for one with threads
     (this file counts only the first one's), and for one that runs (it may compute on and on and never wait)."""
+    tables_kib: int = 0
+    """Its page tables (VmPTE), which only it uses; they stay when its pages are swapped out."""
 
 
 def parse_stat(data: bytes) -> Stat | None:
@@ -72,7 +74,8 @@ def parse_status(data: bytes) -> Sizes | None:
     # VmSwap is absent without CONFIG_SWAP: nothing swapped.
     waits = find_number(data, b"Threads:") == 1 and b"\nState:\tR" not in data
     activity = find_number(data, b"voluntary_ctxt_switches:") if waits else None
-    return Sizes(anon, shmem or 0, swapped or 0, user, _name(data), activity)
+    tables = find_number(data, b"VmPTE:")
+    return Sizes(anon, shmem or 0, swapped or 0, user, _name(data), activity, tables or 0)
 
 
 def _effective_uid(data: bytes) -> int | None:

@@ -53,6 +53,13 @@ store:
   writeback: {idle: true, huge: true, idle_age: 1s, daily_limit: 4M}
 """
 
+# What lies in the store changes by deaths alone, and lmkd ends others first, not the one that grows.
+RETURNS = """\
+store: {{{store}, algorithm: lz4, mem_limit: 60%, trial: false}}
+trim: {{background: false, cached: false}}
+policy: {{runaway: false}}
+"""
+
 _APPS = "size=12M,compress=1,adj=0"
 IN_ORDER = (
     HEARTBEAT,
@@ -145,11 +152,26 @@ TRIALS: tuple[Scenario, ...] = (
         kinds=("stores", "lmkd_event"),
     ),
     Scenario(
-        "returns", "what 20 deaths return of the store's memory, at once and after compaction, and what was predicted",
+        "deaths", "eight applications of unlike memory end one by one: what was predicted, and what came back",
+        seconds=10, config=RETURNS.format(store="kind: zram"),
+        after=(". /lmkd/guest/returns.sh", "returns_of differ 0 8"),
+        after_s=60,
+        kinds=("death",),
+    ),
+    Scenario(
+        "returns", "what deaths return of the store's memory, at once and after compaction, and what was predicted",
         seconds=10,
-        after=(". /lmkd/guest/returns.sh",),
-        after_s=120,
-        kinds=("death", "half"),
+        after=(
+            ". /lmkd/guest/returns.sh",
+            "returns_of whole 10 2",
+            "returns_of pieces 10 2",
+            "returns_of pages 10 2",
+            "returns_of differ 0 20",
+            "returns_by_lmkd",
+            "lmkd_events",
+        ),
+        after_s=400,
+        kinds=("death", "half", "lmkd_event"),
     ),
     Scenario(
         "priorities", "rules by comm and command line; then applications that ignore SIGTERM",

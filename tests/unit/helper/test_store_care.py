@@ -109,3 +109,18 @@ def test_in_a_dry_run_it_only_watches(tmp_path: Path) -> None:
     bench.changed()
     assert (bench.said(0, "writeback"), bench.events) == ("", ["store_changed"])
     close(bench.exchange)
+
+
+@pytest.mark.parametrize(
+    ("pool", "packs"), [("zbud\n", False), ("z3fold\n", True), ("zsmalloc\n", True), (None, True)]
+)
+def test_it_knows_which_pools_of_zswap_pack_by_size(tmp_path: Path, pool: str | None, packs: bool) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "swaps").write_text(SWAPS)
+    (tmp_path / "max_pool_percent").write_text("30\n")
+    if pool is not None:
+        (tmp_path / "zpool").write_text(pool)
+    plan = make_plan(tmp_path, zswap_limit=str(tmp_path / "max_pool_percent"))
+    care = StoreCare(plan, lambda *_: None)
+    assert care.packs is packs
+    care.close()
