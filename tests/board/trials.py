@@ -145,6 +145,13 @@ TRIALS: tuple[Scenario, ...] = (
         kinds=("stores", "lmkd_event"),
     ),
     Scenario(
+        "crash", "the store's commands killed at each of their effects, on zram and zswap, and what the next one does",
+        manager="none", seconds=8,
+        after=(". /lmkd/guest/crash.sh",),
+        after_s=120,
+        kinds=("crash",),
+    ),
+    Scenario(
         "returns", "what 20 deaths return of the store's memory, at once and after compaction, and what was predicted",
         seconds=10,
         after=(". /lmkd/guest/returns.sh",),

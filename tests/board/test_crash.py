@@ -1,0 +1,29 @@
+"""The store's commands killed at each of their effects on a kernel: what the next one makes of it, byte by byte."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.board.records import record_of
+from tests.board.scenario import Result
+
+LEAST = {
+    "zram up": 15, "zram down": 10, "zram move": 12, "zram move back": 12, "zram up beside": 16,
+    "zram down beside": 11, "zswap up": 30, "zswap down": 15, "zswap up beside": 31, "zswap down beside": 16,
+}  # fmt: skip
+"""Ways, and fewer effects than each has: fewer still, and the kills would not be what they are meant to be."""
+MIDWAY = ("zram down", "zram move", "zswap down")
+pytestmark = [pytest.mark.board, pytest.mark.runs("crash")]
+
+
+@pytest.mark.parametrize("way", LEAST)
+def test_killed_at_any_effect_it_leaves_what_the_next_command_finishes(result: Result, way: str) -> None:
+    found = record_of(result.outcome, "crash", way=way)
+    assert found["wrong"] == []
+    assert found["effects"] >= LEAST[way]
+    assert found["kills"] > found["effects"]
+
+
+@pytest.mark.parametrize("way", MIDWAY)
+def test_killed_while_pages_come_back_it_loses_none(result: Result, way: str) -> None:
+    assert record_of(result.outcome, "crash", way=way)["midway"] >= 1
