@@ -6,7 +6,7 @@ from lmkd.errors import KernelInterfaceError, StoreError
 from lmkd.kernel import device_mapper, loop, swap, zram
 from lmkd.kernel.device_mapper import SECTOR_BYTES, Target
 from lmkd.kernel.files import read_text_or_none
-from lmkd.store.record import MAKING, boot_id
+from lmkd.store.record import ADDING, MAKING, boot_id
 from lmkd.store.zswap_find import (
     CLOSED,
     LABEL,
@@ -116,8 +116,9 @@ class Backing:
         number = next(free, None)
         hot_added = number is None
         if number is None:
+            self._note(phase=ADDING, header=f"zram{zram.next_number(self._roots)}", hot_added=True)
             number = self._port.hot_add()
-        self._note(header=f"zram{number}", hot_added=hot_added)
+        self._note(phase=MAKING, header=f"zram{number}", hot_added=hot_added)
         self._port.ensure_node(number)
         return f"zram{number}"
 
