@@ -6,6 +6,7 @@ import select
 
 from lmkd.helper.compactor import Compactor
 from lmkd.helper.stores import SwapWatch, share_of
+from lmkd.kernel.pinned import read_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,6 +73,11 @@ class StoreCare:
         """What a swapped page occupies."""
         stat = self._zswap.sample() if self._zswap is not None else None
         return self._swaps.share() if stat is None else share_of(stat.orig_kib, stat.used_kib)
+
+    def algorithm(self) -> str:
+        """The compression algorithm of lmkd's own zram; empty where that cannot be read."""
+        data = read_once(f"{self._block}/zram{self._swaps.own}/comp_algorithm") or b""
+        return data.partition(b"[")[2].partition(b"]")[0].decode("ascii", "replace")
 
     def look(self, t_ms: float) -> None:
         """All were just looked at: is anything refused?"""

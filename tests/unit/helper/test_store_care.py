@@ -109,3 +109,10 @@ def test_in_a_dry_run_it_only_watches(tmp_path: Path) -> None:
     bench.changed()
     assert (bench.said(0, "writeback"), bench.events) == ("", ["store_changed"])
     close(bench.exchange)
+
+
+def test_it_tells_the_algorithm_of_the_store(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 0)
+    assert bench.care.algorithm() == ""
+    (tmp_path / "block" / "zram0" / "comp_algorithm").write_text("lzo lzo-rle lz4 [zstd] 842 \n")
+    assert bench.care.algorithm() == "zstd"
