@@ -130,10 +130,10 @@ TRIALS: tuple[Scenario, ...] = (
     _zswap("zswap", "device-mapper's error target"),
     _zswap("zswap-closed", "a zram that takes nothing", NO_DEVICE_MAPPER),
     Scenario(
-        "trial", "the compression algorithms tried by hand; a trial that is told to end and one that is killed",
+        "trial", "the algorithms tried by hand; one that is ended, one that is killed; the store moves by itself",
         seconds=10,
         after=(". /lmkd/guest/trial.sh",),
-        after_s=60,
+        after_s=110,
         kinds=("trial", "lmkd_event"),
     ),
     Scenario(

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lmkd.config import load
+from lmkd.errors import LmkdError
 from lmkd.kernel import sysctl, zswap
 from lmkd.kernel.files import system_roots
 from lmkd.kernel.swap import swaps
@@ -38,7 +39,7 @@ NO_EFFECT = ("lock", "settle", "zswap", "be_nice")
 OTHERS = "zram0"
 """Set up by somebody else in the ways that need a device of lmkd's own."""
 POINTS_MAX = 80
-MIDWAY_S = (0.004, 0.012)
+MIDWAY_S = (0.003, 0.008)
 
 Command = Callable[[KernelDeviceEffects], object]
 
@@ -115,13 +116,13 @@ def move_to(spec: StoreSpec) -> Command:
     return lambda port: move(ROOTS, spec, say, port)
 
 
-def run(command: Command, port: KernelDeviceEffects | None = None) -> int:
+def run(command: Command, port: KernelDeviceEffects) -> int:
     """The command in a process of its own; its exit code, or the signal that ended it as a negative number."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            command(port or KernelDeviceEffects(ROOTS))
+            command(port)
             code = 0
         except Exception:
             traceback.print_exc()
@@ -158,9 +159,9 @@ class Keeper:
         self.pid, self.asked = pid, 0
 
     def page_out(self) -> None:
-        """Have most of its pages stored."""
+        """Have some of its pages stored; more than it has would make the kernel try again and again."""
         with contextlib.suppress(OSError):
-            RECLAIM.write_text("7M")
+            RECLAIM.write_text("2M")
 
     def is_intact(self) -> bool:
         """Let it look at every byte."""
@@ -193,9 +194,10 @@ class Way:
 
     def must(self, what: str, command: Command) -> None:
         """It has to succeed."""
-        code = run(command)
-        if code:
-            self.wrong.append(f"{what}: exit {code}")
+        try:
+            command(KernelDeviceEffects(ROOTS))
+        except LmkdError as error:
+            self.wrong.append(f"{what}: {error}")
 
     def settled(self, what: str) -> None:
         """As it was before everything."""
@@ -211,15 +213,14 @@ class Way:
         self.wrong += [f"{what}: {text}" for text in differences(now, {key: wanted[key] for key in rest})]
 
     def points(self, then: tuple[str, ...]) -> int:
-        """Kill it before its first effect and after each; ``then`` come these commands. The number of effects."""
+        """Kill it before its first effect and after each; one of ``then`` comes next, in turn. How many."""
         for at in range(POINTS_MAX):
-            for follow in then:
-                self.begin()
-                code = run(self.victim, Fuse(max(at, 1), after=at > 0))
-                what = f"{self.name}, after {at} effects, then {follow}"
-                self.check(what, code, follow, -signal.SIGKILL)
-                if code == 0:
-                    return at - 1
+            follow = then[at % len(then)]
+            self.begin()
+            code = run(self.victim, Fuse(max(at, 1), after=at > 0))
+            self.check(f"{self.name}, after {at} effects, then {follow}", code, follow, -signal.SIGKILL)
+            if code == 0:
+                return at - 1
         return POINTS_MAX
 
     def midway(self) -> int:

@@ -6,7 +6,7 @@ modprobe dm-mod
 mkdir -p /run/lmkd /sys/fs/cgroup/keeper
 echo 'store: {kind: zram}' > /run/zram.yaml
 echo 'store: {kind: zswap}' > /run/zswap.yaml
-sh -c 'echo $$ > /sys/fs/cgroup/keeper/cgroup.procs; exec /lmkd/keeper 8' > /run/keeper.out 3>&- 4>&- &
+sh -c 'echo $$ > /sys/fs/cgroup/keeper/cgroup.procs; exec /lmkd/keeper 4' > /run/keeper.out 3>&- 4>&- &
 KEEPER=$!
 until grep -q filled /run/keeper.out; do sleep 0.1; done
 python3 /lmkd/guest/crash.py $KEEPER
