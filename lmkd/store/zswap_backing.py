@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+
 from lmkd.errors import KernelInterfaceError, StoreError
 from lmkd.kernel import device_mapper, loop, swap, zram
 from lmkd.kernel.device_mapper import SECTOR_BYTES, Target
-from lmkd.kernel.files import read_text_or_none
+from lmkd.kernel.files import errno_of, read_text_or_none
 from lmkd.store.record import ADDING, MAKING, boot_id
 from lmkd.store.zswap_find import (
     CLOSED,
@@ -142,6 +144,8 @@ def free(roots: Roots, found: ZswapFound, port: DeviceEffects) -> tuple[str, ...
     if found.form == MAPPED and found.device:
         port.map_remove(MAP_NAME)
         freed.append(found.device)
+    elif found.form == MAPPED and found.record is not None and found.record.phase == MAKING:
+        _remove_unseen(port)
     closed = (found.device,) if found.form == CLOSED and found.device and found.device not in found.headers else ()
     for name in (*closed, *found.headers):
         number = zram.device_number(name)
@@ -153,6 +157,15 @@ def free(roots: Roots, found: ZswapFound, port: DeviceEffects) -> tuple[str, ...
     if header_path(roots).exists():
         port.remove(header_path(roots))
     return tuple(freed)
+
+
+def _remove_unseen(port: DeviceEffects) -> None:
+    """A map that was made and given no table is nowhere in sysfs (Linux 5.15, 89f871af1b26), and its name is taken."""
+    try:
+        port.map_remove(MAP_NAME)
+    except KernelInterfaceError as error:
+        if errno_of(error) not in (errno.ENXIO, errno.ENOENT, errno.ENODEV):
+            raise
 
 
 def _free_zram(roots: Roots, number: int, record: ZswapRecord | None, port: DeviceEffects) -> None:
