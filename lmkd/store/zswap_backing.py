@@ -160,7 +160,7 @@ def free(roots: Roots, found: ZswapFound, port: DeviceEffects) -> tuple[str, ...
 
 
 def _remove_unseen(port: DeviceEffects) -> None:
-    """A map that was made and given no table is nowhere in sysfs (Linux 5.15, 89f871af1b26), and its name is taken."""
+    """A map that was made and given no table is nowhere in sysfs (Linux 6.1 and later), and its name is taken."""
     try:
         port.map_remove(MAP_NAME)
     except KernelInterfaceError as error:

@@ -39,6 +39,7 @@ NO_EFFECT = ("lock", "settle", "zswap", "be_nice")
 OTHERS = "zram0"
 """Set up by somebody else in the ways that need a device of lmkd's own."""
 POINTS_MAX = 80
+ANY_TIMES = 8
 MIDWAY_S = (0.003, 0.008)
 
 Command = Callable[[KernelDeviceEffects], object]
@@ -116,12 +117,16 @@ def move_to(spec: StoreSpec) -> Command:
     return lambda port: move(ROOTS, spec, say, port)
 
 
-def run(command: Command, port: KernelDeviceEffects) -> int:
-    """The command in a process of its own; its exit code, or the signal that ended it as a negative number."""
+def run(command: Command, port: KernelDeviceEffects, alarm_s: float = 0) -> int:
+    """The command in a process of its own; its exit code, or the signal that ended it as a negative number.
+
+    ``alarm_s``: when it is ended, wherever it is; 0: never.
+    """
     child = os.fork()
     if child == 0:
         code = 1
         try:
+            signal.setitimer(signal.ITIMER_REAL, alarm_s)
             command(port)
             code = 0
         except Exception:
@@ -233,6 +238,21 @@ class Way:
             self.check(f"{self.name}, {seconds} s into swapoff", code, "up", -signal.SIGALRM)
         return killed
 
+    def anytime(self) -> int:
+        """Kill it at times spread over how long it takes, inside its effects and between; how often that was so."""
+        self.begin()
+        begun_s = time.monotonic()
+        run(self.victim, KernelDeviceEffects(ROOTS))
+        whole_s = time.monotonic() - begun_s
+        self.must(self.name, down)
+        killed = 0
+        for part in range(1, ANY_TIMES + 1):
+            self.begin()
+            code = run(self.victim, KernelDeviceEffects(ROOTS), whole_s * part / ANY_TIMES)
+            killed += code == -signal.SIGALRM
+            self.check(f"{self.name}, after {part}/{ANY_TIMES} of its time", code, "up", -signal.SIGALRM)
+        return killed
+
     def begin(self) -> None:
         """What is there before the command is run."""
         for command in self.before:
@@ -272,15 +292,15 @@ def somebody_elses() -> Iterator[None]:
 
 
 def ways(keeper: Keeper) -> Iterator[tuple[Way, int, int]]:
-    """Each with the number of its effects, and how often it was killed while pages came back."""
+    """Each with the number of its effects, and how often it was killed at a time instead of at an effect."""
     kinds = {kind: wanted_here(ROOTS, load([Path(f"/run/{kind}.yaml")]), say) for kind in ("zram", "zswap")}
     for kind, spec in kinds.items():
         up, to = up_of(spec), move_to(replace(spec, algorithm="zstd"))
-        yield (way := Way(f"{kind} up", spec, keeper, (), up)), way.points(("up", "down")), 0
+        yield (way := Way(f"{kind} up", spec, keeper, (), up)), way.points(("up", "down")), way.anytime()
         yield (way := Way(f"{kind} down", spec, keeper, (up,), down)), way.points(("down", "up")), way.midway()
         if kind == "zram":
             yield (way := Way("zram move", spec, keeper, (up,), to)), way.points(("up", "move")), way.midway()
-            yield (way := Way("zram move back", spec, keeper, (up, to), to)), way.points(("up",)), 0
+            yield (way := Way("zram move back", spec, keeper, (up, to), to)), way.points(("up",)), way.anytime()
         with somebody_elses():
             yield (way := Way(f"{kind} up beside", spec, keeper, (), up)), way.points(("up", "down")), 0
             yield (way := Way(f"{kind} down beside", spec, keeper, (up,), down)), way.points(("down",)), 0
@@ -288,8 +308,8 @@ def ways(keeper: Keeper) -> Iterator[tuple[Way, int, int]]:
 
 def main() -> None:
     """All ways, one after the other."""
-    for way, effects, midway in ways(Keeper(int(sys.argv[1]))):
-        found = {"way": way.name, "effects": effects, "kills": way.kills, "midway": midway, "wrong": way.wrong}
+    for way, effects, timed in ways(Keeper(int(sys.argv[1]))):
+        found = {"way": way.name, "effects": effects, "kills": way.kills, "timed": timed, "wrong": way.wrong}
         os.write(RESULTS, (json.dumps({"kind": "crash", **found}) + "\n").encode())
         print(f"{time.monotonic():.1f} s: {found}", flush=True)
 

@@ -147,7 +147,7 @@ class FakeDevices(FakeKernel, KernelDeviceEffects):
     def map_load(self, name: str, targets: tuple[Target, ...]) -> None:
         self._do("map_load " + " ; ".join(f"{one.start} {one.length} {one.kind} {one.parameters}" for one in targets))
         device = targets[0].parameters.split()[0]
-        # Linux 5.15 and later show a device in sysfs only once it has a table.
+        # Linux 6.1 and later show a device in sysfs only once it has a table.
         assert self.board.mapped is not None
         for file, text in (("dm/name", name), ("dm/uuid", self.board.mapped[1]), ("dev", "253:0")):
             self.board.put(self._block("dm-0") / file, text + "\n")
