@@ -44,8 +44,8 @@ class Care:
         if (plan.trial or plan.move) and self._active:
             from lmkd.helper.trial import MOVE, TRY, TrialRun
 
-            first, algorithm = TRY if plan.trial else MOVE, self.store.algorithm
-            self._trial = TrialRun(plan.reload_argv, plan.proc, report, algorithm, first)
+            algorithm = self.store.algorithm if plan.store_own else None
+            self._trial = TrialRun(plan.reload_argv, plan.proc, report, algorithm, TRY if plan.trial else MOVE)
 
     @property
     def busy(self) -> bool:

@@ -36,14 +36,17 @@ WAITING, RUNNING, STOPPED, DONE = range(4)
 
 
 class TrialRun:
-    """Owns the one trial of this helper's life, and the one move. ``algorithm`` tells the store's own."""
+    """Owns the one trial of this helper's life, and the one move.
+
+    ``algorithm`` tells the store's own; None for a store that nothing is moved of.
+    """
 
     def __init__(
         self,
         command: tuple[str, ...],
         proc: str,
         report: Callable[[str, tuple[tuple[str, object], ...], str], None],
-        algorithm: Callable[[], str],
+        algorithm: Callable[[], str] | None,
         action: tuple[str, ...] = TRY,
     ) -> None:
         self._command, self._meminfo, self._report = (*command, "store"), f"{proc}/meminfo", report
@@ -128,7 +131,8 @@ class TrialRun:
             self._finish(f"ended with {code}: see lmkd store trial")
         else:
             self._finish("remembered")
-            self._state, self._action, self._pause_ms = WAITING, MOVE, MOVE_MS
+            if self._algorithm is not None:
+                self._state, self._action, self._pause_ms = WAITING, MOVE, MOVE_MS
 
     def _moved(self, code: int) -> None:
         if code == 0:
@@ -157,7 +161,7 @@ class TrialRun:
         self._say(outcome)
 
     def _say(self, outcome: str) -> None:
-        if self._action == MOVE:
+        if self._action == MOVE and self._algorithm is not None:
             self._report("store_move", (("outcome", outcome), ("algorithm", self._algorithm())), "info")
         else:
             self._report("trial", (("outcome", outcome),), "info")

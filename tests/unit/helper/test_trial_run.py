@@ -100,6 +100,14 @@ def test_when_it_has_picked_the_store_moves_after_some_more_calm_and_that_is_all
     assert bench.next() is None
 
 
+def test_of_a_store_that_is_no_zram_nothing_is_moved(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.trial._algorithm = None
+    bench.next()
+    bench.until("remembered")
+    assert bench.next() is None and bench.asked() == ["store trial"]
+
+
 def test_a_move_that_is_due_at_the_start_needs_no_trial(tmp_path: Path) -> None:
     bench = Bench(tmp_path, action=MOVE)
     assert bench.next() == MOVE_MS
