@@ -8,8 +8,8 @@ from tests.board.records import record_of
 from tests.board.scenario import Result
 
 LEAST = {
-    "zram up": 15, "zram down": 10, "zram move": 12, "zram move back": 12, "zram up beside": 16,
-    "zram down beside": 11, "zswap up": 30, "zswap down": 15, "zswap up beside": 31, "zswap down beside": 16,
+    "zram up": 12, "zram down": 8, "zram move": 10, "zram move back": 10, "zram up beside": 14,
+    "zram down beside": 9, "zswap up": 24, "zswap down": 14, "zswap up beside": 26, "zswap down beside": 15,
 }  # fmt: skip
 """Ways, and fewer effects than each has: fewer still, and the kills would not be what they are meant to be."""
 TIMED = ("zram up", "zram down", "zram move", "zram move back", "zswap up", "zswap down")
