@@ -45,7 +45,8 @@ class Care:
             from lmkd.helper.trial import MOVE, TRY, TrialRun
 
             algorithm = self.store.algorithm if plan.store_own else None
-            self._trial = TrialRun(plan.reload_argv, plan.proc, report, algorithm, TRY if plan.trial else MOVE)
+            first = TRY if plan.trial else MOVE
+            self._trial = TrialRun(plan.reload_argv, plan.proc, report, algorithm, first, plan.config_paths)
 
     @property
     def busy(self) -> bool:

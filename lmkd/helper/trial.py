@@ -38,7 +38,8 @@ WAITING, RUNNING, STOPPED, DONE = range(4)
 class TrialRun:
     """Owns the one trial of this helper's life, and the one move.
 
-    ``algorithm`` tells the store's own; None for a store that nothing is moved of.
+    ``algorithm`` tells the store's own; None for a store that nothing is moved of. ``files`` is the configuration in
+    force, empty for the system's.
     """
 
     def __init__(
@@ -48,9 +49,11 @@ class TrialRun:
         report: Callable[[str, tuple[tuple[str, object], ...], str], None],
         algorithm: Callable[[], str] | None,
         action: tuple[str, ...] = TRY,
+        files: tuple[str, ...] = (),
     ) -> None:
         self._command, self._meminfo, self._report = (*command, "store"), f"{proc}/meminfo", report
         self._algorithm = algorithm
+        self._files = tuple(word for path in files for word in ("--config", path))
         self._state = WAITING
         self._action = action
         self._pause_ms = MOVE_MS if action == MOVE else FIRST_MS
@@ -106,7 +109,7 @@ class TrialRun:
         environment = {**os.environ}
         environment.pop("NOTIFY_SOCKET", None)
         try:
-            self._child = spawn((*self._command, *self._action), environment, ADJ, NICE, quiet=True)
+            self._child = spawn((*self._command, *self._action, *self._files), environment, ADJ, NICE, quiet=True)
             self._state, self._looks = RUNNING, 0
         except OSError as error:
             self._finish(f"cannot be run: {error.strerror}")

@@ -100,6 +100,16 @@ def test_when_it_has_picked_the_store_moves_after_some_more_calm_and_that_is_all
     assert bench.next() is None
 
 
+def test_what_is_started_goes_by_the_configuration_in_force(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    report = bench._report
+    bench.trial = TrialRun((str(bench.script),), str(bench.proc), report, lambda: "zstd", TRY, ("/a.yaml", "/b.yaml"))
+    bench.next()
+    bench.until("the trial picked")
+    files = "--config /a.yaml --config /b.yaml"
+    assert bench.asked() == [f"store trial {files}", f"store move --if-better {files}"]
+
+
 def test_of_a_store_that_is_no_zram_nothing_is_moved(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.trial._algorithm = None
