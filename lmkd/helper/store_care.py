@@ -80,6 +80,11 @@ class StoreCare:
         stat = self._zswap.sample() if self._zswap is not None else None
         return self._swaps.share() if stat is None else share_of(stat.orig_kib, stat.used_kib)
 
+    def algorithm(self) -> str:
+        """The compression algorithm of lmkd's own zram; empty where that cannot be read."""
+        data = read_once(f"{self._block}/zram{self._swaps.own}/comp_algorithm") or b""
+        return data.partition(b"[")[2].partition(b"]")[0].decode("ascii", "replace")
+
     def look(self, t_ms: float) -> None:
         """All were just looked at: is anything refused?"""
         if self._rejects is not None:

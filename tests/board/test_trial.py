@@ -71,3 +71,12 @@ def test_the_next_store_is_made_with_what_was_found_best_and_status_shows_why(re
     assert status["algorithm"] == found["auto"] == status["trial"]["auto"]
     assert status["trial"]["algorithms"] == found["algorithms"]
     assert status["size_kib"] == pytest.approx(found["auto_size_kib"], abs=4)
+
+
+def test_a_store_with_another_algorithm_moves_by_itself_in_calm_and_loses_nothing(result: Result) -> None:
+    moved, picked = step(result, "moved"), step(result, "whole")["found"]["auto"]
+    assert moved["seen"], events(result.outcome, "store_move", "store_changed", "pressure")
+    assert moved["from"] != moved["to"] == picked
+    assert (moved["swaps"], moved["intact"]) == ("zram1", True)
+    assert moved["stored_kib"] > 4096
+    assert events(result.outcome, "store_move")[-1]["algorithm"] == picked

@@ -137,10 +137,10 @@ TRIALS: tuple[Scenario, ...] = (
     _zswap("zswap", "device-mapper's error target"),
     _zswap("zswap-closed", "a zram that takes nothing", NO_DEVICE_MAPPER),
     Scenario(
-        "trial", "the compression algorithms tried by hand; a trial that is told to end and one that is killed",
+        "trial", "the algorithms tried by hand; one that is ended, one that is killed; the store moves by itself",
         seconds=10,
         after=(". /lmkd/guest/trial.sh",),
-        after_s=60,
+        after_s=110,
         kinds=("trial", "lmkd_event"),
     ),
     Scenario(
@@ -157,6 +157,13 @@ TRIALS: tuple[Scenario, ...] = (
         after=(". /lmkd/guest/returns.sh", "returns_of differ 0 8"),
         after_s=60,
         kinds=("death",),
+    ),
+    Scenario(
+        "crash", "the store's commands killed at each of their effects, on zram and zswap, and what the next one does",
+        manager="none", seconds=8,
+        after=(". /lmkd/guest/crash.sh",),
+        after_s=120,
+        kinds=("crash",),
     ),
     Scenario(
         "returns", "what deaths return of the store's memory, at once and after compaction, and what was predicted",

@@ -27,7 +27,48 @@ dies_sending() { # signal, while the command's own memory is on its way to the s
     emit "{\"kind\": \"trial\", \"step\": \"sending $1\", \"exit\": $code, \"left\": $(pgrep -f 'store bench' | wc -l)}"
 }
 
-/lmkd/load --seconds 100 --background n=4,size=6M,compress=3 > /dev/null 3>&- 4>&- &
+moved() { grep -q '"event":"store_move"' "$LOG"; }
+answered() { grep -qE 'intact|lost' /run/keeper.out; }
+within() { # seconds, command; is it so by then?
+    left=$(($1 * 10))
+    shift
+    until "$@"; do
+        left=$((left - 1))
+        [ $left -gt 0 ] || break
+        sleep 0.1
+    done
+    says "$@"
+}
+algorithm_of() { sed 's/.*\[\(.*\)\].*/\1/' "/sys/block/$1/comp_algorithm"; }
+swaps() { awk 'NR > 1 { print substr($1, 6) }' /proc/swaps; }
+
+moves_by_itself() { # a store that another start has made, without the trial's word: it moves in calm, bytes and all
+    kill -TERM "$MANAGER_PID"
+    wait "$MANAGER_PID"
+    lmkd_events
+    lmkd store down > /run/down.out 2>&1 || cat /run/down.out
+    other=lzo-rle
+    [ "$1" = $other ] && other=lz4
+    echo "store: {algorithm: $other}" > /run/other.yaml
+    lmkd store up --config /run/other.yaml > /run/up.out 2>&1 || cat /run/up.out
+    mkdir /sys/fs/cgroup/keeper
+    sh -c 'echo $$ > /sys/fs/cgroup/keeper/cgroup.procs; exec /lmkd/keeper 8' > /run/keeper.out 3>&- 4>&- &
+    keeper=$!
+    within 10 grep -q filled /run/keeper.out > /dev/null
+    echo 8M > /sys/fs/cgroup/keeper/memory.reclaim
+    made=$(algorithm_of "$(swaps)")
+    LOG=/var/log/third.log
+    start_manager lmkd run
+    wait_ready 30 notify
+    stored=$(awk 'NR > 1 { used += $4 } END { print used + 0 }' /proc/swaps)
+    seen=$(within 60 moved)
+    kill -USR1 $keeper
+    intact=$(within 10 answered)
+    grep -q lost /run/keeper.out && intact=false
+    emit "{\"kind\": \"trial\", \"step\": \"moved\", \"seen\": $seen, \"from\": \"$made\", \"to\": \"$(algorithm_of "$(swaps)")\", \"stored_kib\": $stored, \"swaps\": \"$(swaps)\", \"intact\": $intact}"
+}
+
+/lmkd/load --seconds 160 --background n=4,size=6M,compress=3 > /dev/null 3>&- 4>&- &
 load=$!
 sleep 3
 before=$(modules)
@@ -54,7 +95,9 @@ lmkd store down > /run/down.out 2>&1 || cat /run/down.out
 LOG=/var/log/second.log
 start_manager lmkd run
 wait_ready 30 notify
-emit "{\"kind\": \"trial\", \"step\": \"next\", \"zrams\": $(zrams), \"noted\": $(says test -f $NOTE), \"status\": $(lmkd store status --json)}"
+status=$(lmkd store status --json)
+emit "{\"kind\": \"trial\", \"step\": \"next\", \"zrams\": $(zrams), \"noted\": $(says test -f $NOTE), \"status\": $status}"
+moves_by_itself "$(algorithm_of "$(swaps)")"
 kill $load
 wait $load
 lmkd_events

@@ -124,3 +124,10 @@ def test_it_knows_which_pools_of_zswap_pack_by_size(tmp_path: Path, pool: str | 
     care = StoreCare(plan, lambda *_: None)
     assert care.packs is packs
     care.close()
+
+
+def test_it_tells_the_algorithm_of_the_store(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 0)
+    assert bench.care.algorithm() == ""
+    (tmp_path / "block" / "zram0" / "comp_algorithm").write_text("lzo lzo-rle lz4 [zstd] 842 \n")
+    assert bench.care.algorithm() == "zstd"
