@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 REFRESH, REFRESH_URGENT, REAP, EXPLAIN, DRAIN_LOG, HOOK, STOP, GROUP, TRIM, KILLED, FREEZE, THAW, COMPACT, RENICE = (
     range(1, 15)
 )
-TEND, CLEAN, MAINTAIN = 15, 16, 17
+TEND, CLEAN, MAINTAIN, NOTIFY = 15, 16, 17, 18
+"""NOTIFY: the pressure level has changed to ``LEVELS[argument]``."""
 TEND_SHORT, TEND_LOOK = 1, 2
 """Of a TEND command's argument."""
 GROUP_KILL = 1 << 32

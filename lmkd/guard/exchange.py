@@ -7,6 +7,7 @@ import mmap
 import os
 import struct
 
+from lmkd.guard.notices import NOTICES_BYTES, Notices
 from lmkd.held import TmpfsAnswer
 from lmkd.policy.table import TABLE_BYTES, PackedTable, pack_table
 
@@ -34,7 +35,10 @@ STORES_MAX = 8
 _STATUS = 4096
 _RING = _STATUS + STATUS_BYTES
 _TABLES = _RING + RING_BYTES
-EXCHANGE_BYTES = _TABLES + 2 * TABLE_BYTES
+_NOTICES = _TABLES + 2 * TABLE_BYTES
+_SLOTS = _NOTICES + NOTICES_BYTES
+SLOTS_BYTES = 24576
+EXCHANGE_BYTES = _SLOTS + SLOTS_BYTES
 _COMMAND = struct.Struct("=B3xiQ")
 COMMAND_BYTES = _COMMAND.size
 POST_BYTES = 4096
@@ -53,6 +57,9 @@ class Exchange:
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, EXCHANGE_BYTES)
         self._view = memoryview(self._memory)
+        self.notices = Notices(self._view[_NOTICES:_SLOTS])
+        self.slots = self._view[_SLOTS:]
+        """What ``helper.registry`` keeps: it outlives the helper."""
         self.reader, self.writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.post_reader, self.post_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._unread = b""

@@ -11,6 +11,8 @@ LEVELS = ("calm", "low", "moderate", "critical")
 LOW_PCT, MODERATE_PCT = 30, 15
 """Levels by headroom in percent of RAM above the floor; critical is what the killer itself acts on."""
 HYSTERESIS_PCT = 3
+REASONS = ("headroom is enough", f"headroom below {LOW_PCT}% of RAM", f"headroom below {MODERATE_PCT}% of RAM")
+"""Of the levels below critical."""
 OWN_PCT = 60
 
 

@@ -11,7 +11,7 @@ from lmkd.policy.forecast import Forecast
 from lmkd.policy.growth import Ballast, ShmemWatch, Watch, watch, watch_shmem, weigh
 from lmkd.policy.headroom import Headroom, StoreRatio, forget_filling, headroom, measure_ratio, store_ends_ms
 from lmkd.policy.learned import Learned, learn, with_learned
-from lmkd.policy.pressure import Pressure, Signs, Stall, judge, measure_stall
+from lmkd.policy.pressure import LEVELS, REASONS, Pressure, Signs, Stall, judge, measure_stall
 from lmkd.policy.tmpfs import Tmpfs
 from lmkd.policy.upkeep import Upkeep, keep_up
 from lmkd.policy.victim import Choice, choose
@@ -292,5 +292,6 @@ def _pressure_note(state: State, pressure: Pressure, sample: Sample) -> Note:
         ("store_kib", state.room.store_kib),
         ("rate_kib_s", round(state.forecast.rate_kib_s)),
         ("cause", sample.cause),
+        ("reason", pressure.reason or REASONS[LEVELS.index(pressure.level)]),
     )
     return Note("pressure", fields, "warning" if pressure.level == "critical" else "info")
