@@ -2,7 +2,7 @@
 
 A protocol is a class of sessions: one session a connection, without sockets and without a clock. The talker owns the
 connections: it reads a message, gives it to the session, and sends what the session returns. Each listening socket
-has a kind, and ``lmkd.control.talker.SESSIONS`` names the class for each kind.
+has a kind (``lmkd.helper.desk.sockets_of``), and ``lmkd.control.talker.makers`` has what makes the sessions of a kind.
 
 What changes anything becomes an *order* to the helper. ``Hands`` checks and authorises it at once (ControlError says
 what is wrong), and returns its number; the helper's answer comes later, by ``Session.answered`` with that number.
@@ -168,6 +168,9 @@ class Hands(Protocol):
     def level(self) -> LevelNotice:
         """The pressure level as it is, and how it came to it."""
 
+    def metrics(self) -> str:
+        """The service in numbers, as OpenMetrics text."""
+
     def kill_count(self, low: int, high: int) -> int:
         """How many processes with a priority from ``low`` to ``high`` were ended since lmkd started."""
 
@@ -177,8 +180,6 @@ class Session(Protocol):
 
     At most one request is at work: while ``waiting`` is true or replies are unsent the talker reads no other.
     """
-
-    def __init__(self, peer: Peer, hands: Hands) -> None: ...
 
     @property
     def interests(self) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lmkd.helper.registry import FREEZE, FREEZE_SAID, HAS_PRIORITY, PRIVILEGED, TRIM, TRIM_SAID
 from lmkd.model import (
     FLAG_DECLARED_FOREGROUND,
     FLAG_FREEZE,
@@ -14,6 +15,7 @@ from lmkd.model import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lmkd.helper.registry import Slot
     from lmkd.kernel.process import Sizes, Stat
     from lmkd.plan import Plan
 
@@ -38,6 +40,7 @@ class Entry:
         "priority",
         "respawned",
         "rule",
+        "said",
         "settled",
         "shared_kib",
         "sizes",
@@ -53,6 +56,8 @@ class Entry:
         self.respawned = False
         self.base_adj = 0
         self.rule = -1
+        self.said = 0
+        """The flags of what was set for it over the control socket (``helper.registry``)."""
         self.priority = 0
         self.grace_ms = 0
         self.own_adj = True
@@ -74,6 +79,17 @@ class Entry:
         self.respawned = known.respawned
 
 
+def take_set(entry: Entry, slot: Slot | None) -> None:
+    """Apply what was set for a process: over its rule only by who may do all, and else only to lower it."""
+    if slot is None:
+        return
+    entry.said = slot.flags
+    if slot.flags & HAS_PRIORITY and (
+        slot.flags & PRIVILEGED or (entry.rule < 0 and slot.priority > entry.base_adj)
+    ):
+        entry.priority, entry.own_adj = slot.priority, False
+
+
 class Classes:
     """What the plan says of whole classes, for processes whose rule says nothing else."""
 
@@ -93,10 +109,18 @@ class Classes:
         flags = FLAG_GROUP if rule is not None and rule.group != "process" else 0
         flags |= FLAG_RESPAWNED if entry.respawned else 0
         if entry.priority <= PRIORITY_FOREGROUND:
-            return flags if entry.own_adj else flags | FLAG_DECLARED_FOREGROUND
+            declared = not entry.own_adj and (entry.rule >= 0 or entry.said & PRIVILEGED)
+            return flags | FLAG_DECLARED_FOREGROUND if declared else flags
         name = class_of(entry.priority)
-        if self._trim.get(name, False) if rule is None or rule.trim is None else rule.trim:
+        of_rule = (None, None) if rule is None else (rule.trim, rule.freeze)
+        if self._allows(entry.said, TRIM_SAID, TRIM, of_rule[0], self._trim.get(name, False)):
             flags |= FLAG_TRIM
-        if self._freeze.get(name, False) if rule is None or rule.freeze is None else rule.freeze:
+        if self._allows(entry.said, FREEZE_SAID, FREEZE, of_rule[1], self._freeze.get(name, False)):
             flags |= FLAG_FREEZE
         return flags
+
+    def _allows(self, said: int, told: int, bit: int, of_rule: bool | None, of_class: bool) -> bool:
+        """Who may do all goes before the rule, the rule before everybody else, and these before the class."""
+        if said & told and (of_rule is None or said & PRIVILEGED):
+            return bool(said & bit)
+        return of_class if of_rule is None else of_rule

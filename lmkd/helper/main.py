@@ -28,7 +28,9 @@ from lmkd.helper.care import Care
 from lmkd.helper.desk import Desk
 from lmkd.helper.groups import end_group, members
 from lmkd.helper.hooks import Hooks
+from lmkd.helper.orders import Orders
 from lmkd.helper.reap import reap
+from lmkd.helper.registry import Registry
 from lmkd.helper.rehearse import settle_in
 from lmkd.helper.sample import sample_ratio
 from lmkd.helper.scout import Scout
@@ -67,22 +69,19 @@ class Helper:
         self._scan_due_ms = 0.0
         self._exchange = exchange
         self._libc = Libc()
-        self._scout = Scout(plan, (guard_pid, os.getpid()), exchange.post)
+        self._scout = Scout(plan, (guard_pid, os.getpid()), exchange.post, Registry(exchange.slots))
         self._position = exchange.log_position
         self._log_from = LEVELS.index(plan.log_level)
         self._poll = select.poll()
         self._poll.register(exchange.reader, select.POLLIN)
         self._events = self._open_events()
-        self._desk = Desk(plan, exchange, self._refresh)
-        if self._desk.descriptor >= 0:
-            self._poll.register(self._desk.descriptor, select.POLLIN)
-        else:
-            exchange.post("degraded", (("feature", "control socket"), ("cost", self._desk.error)), "warning")
+        self._desk = Desk(plan, exchange, self._poll, self._scout.exclude)
         self._hooks = Hooks(exchange.post)
         self._care = Care(plan, self._libc, exchange.post, exchange)
         self._care.store.watch(self._poll)
         self._tmpfs = Tmpfs(plan, exchange, self._scout, self._hooks, self._care.store.share)
         self._brake = Brake(plan, self._scout, self._libc, (guard_pid, os.getpid()), exchange.post)
+        self._orders = Orders(exchange, self._scout, self._care, guard_pid, self._refresh)
         self._rows: list[Candidate] = []
         self._running = True
         self._nice = NICE_CALM
@@ -91,6 +90,7 @@ class Helper:
         """Until the guard says stop or is gone."""
         self._brake.take_over()
         self._scout.scan()
+        self._orders.tidy()
         self._refresh()
         self._exchange.post("helper_started", (("pid", os.getpid()), ("processes", len(self._scout.pids()))))
         self._lock()
@@ -117,7 +117,7 @@ class Helper:
         if self._events < 0:
             left_ms = max(0.0, self._scan_due_ms - _now_ms())
             timeout = left_ms if timeout is None else min(timeout, left_ms)
-        for paced in (self._care.timeout_ms(), self._brake.timeout_ms()):
+        for paced in (self._care.timeout_ms(), self._brake.timeout_ms(), self._desk.timeout_ms()):
             if paced is not None:
                 timeout = paced if timeout is None else min(timeout, paced)
         ready = dict(self._poll.poll(timeout))
@@ -127,13 +127,14 @@ class Helper:
                 self._obey()
             else:
                 self._running = False  # the guard's end of the pipe is closed: it has died
-        if self._desk.descriptor in ready:
-            self._desk.accept()
         if self._events >= 0 and self._events in ready:
             self._take_births()
         elif self._events < 0 and _now_ms() >= self._scan_due_ms:
             self._refresh()
-        self._desk.collect()
+        self._desk.turn(ready, self._orders.carry_out)
+        if self._orders.changed:
+            self._orders.changed = False
+            self._publish()
         self._care.store.notice(ready)
         self._care.turn()
         self._brake.turn()

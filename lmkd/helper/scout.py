@@ -6,9 +6,10 @@ import errno
 import os
 import time
 
-from lmkd.helper.entry import Classes, Entry
+from lmkd.helper.entry import Classes, Entry, take_set
 from lmkd.helper.facts import Matcher
 from lmkd.helper.mirror import Mirror
+from lmkd.helper.registry import SLOTS_BYTES, Registry
 from lmkd.kernel.counters import find_number
 from lmkd.kernel.pinned import read_once
 from lmkd.kernel.proc_events import parse_events
@@ -48,10 +49,12 @@ class Scout:
         plan: Plan,
         excluded: Iterable[int],
         report: Callable[[str, tuple[tuple[str, object], ...], str], None],
+        registry: Registry | None = None,
     ) -> None:
+        self.registry = registry or Registry(memoryview(bytearray(SLOTS_BYTES)))
         self._plan = plan
         self._proc = plan.proc
-        self._excluded = frozenset(excluded)
+        self._excluded = set(excluded)
         self._matcher = Matcher(plan.proc, plan.rules)
         self._mirror = Mirror(plan.proc, plan.mirror and not plan.dry_run, report)
         self._classes = Classes(plan)
@@ -131,6 +134,7 @@ class Scout:
     def _bury(self, pid: int) -> None:
         """A victim's death may be known before the order to end its group is read."""
         entry = self._entries.pop(pid, None)
+        self.registry.drop(pid)
         if entry is not None and (entry.cgroup or entry.command is not None):
             self._dead.pop(pid, None)
             self._dead[pid] = entry
@@ -215,6 +219,16 @@ class Scout:
         entry = self.entry(pid)
         return entry.cgroup if entry is not None else ""
 
+    def exclude(self, pid: int) -> None:
+        """One more process is lmkd's own."""
+        self._excluded.add(pid)
+        self._entries.pop(pid, None)
+
+    def renew(self, pid: int) -> None:
+        """Look at a process anew: it may be a new one, or something was set for it."""
+        self._identify(pid, again=True)
+        self.measure(private=False, only=(pid,))
+
     def pids(self) -> list[int]:
         """All known processes."""
         return list(self._entries)
@@ -253,6 +267,7 @@ class Scout:
             entry.cgroup = read_cgroup(self._proc, pid) if rule.group == "cgroup" else ""
         else:
             entry.priority = entry.base_adj
+        take_set(entry, self.registry.find(pid, stat.start_ticks))
         self._mirror.write(pid, adj, entry.priority)
         parent = self._entries.get(stat.parent)
         entry.forked = parent is not None and read_exe(self._proc, pid) == read_exe(self._proc, stat.parent)
