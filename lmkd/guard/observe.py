@@ -62,6 +62,15 @@ class Observer:
         self._psi = PinnedFile(f"{plan.proc}/pressure/memory")
         self._last_ms = now_ms()
         self._suspect = 0
+        self._asked: tuple[tuple[int, int], ...] = ()
+
+    def ask_kill(self, pid: int, start_ticks: int) -> None:
+        """A kill was asked for: a part of what is observed next."""
+        self._asked += ((pid, start_ticks),)
+
+    def _take_asked(self) -> tuple[tuple[int, int], ...]:
+        asked, self._asked = self._asked, ()
+        return asked
 
     def sample(
         self, cause: str, calm: bool, gone: tuple[int, ...] = (), tmpfs: TmpfsAnswer | None = None
@@ -101,6 +110,7 @@ class Observer:
             grower_ratio=self._ratio_of(self._suspect or None),
             tmpfs=tmpfs,
             gone=gone,
+            asked=self._take_asked(),
         )
 
     def pass_over(self) -> None:

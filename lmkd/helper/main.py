@@ -15,6 +15,7 @@ from lmkd.guard.commands import (
     GROUP,
     GROUP_KILL,
     HOOK,
+    KILLED,
     MAINTAIN,
     REAP,
     REFRESH,
@@ -170,6 +171,8 @@ class Helper:
                 self._end_group(pid, argument)
             elif operation in BRAKE_COMMANDS:
                 self._brake.obey(operation, pid, argument)
+                if operation == KILLED:
+                    self._end_together(pid, *self._orders.group_of(pid), "registered", "")
             elif operation == MAINTAIN:
                 self._care.store.tend(bool(argument))
             elif operation == STOP:
@@ -192,10 +195,15 @@ class Helper:
             return
         rule = self._plan.rules[index]
         others = members(self._scout, self._plan.proc, pid, rule.group, self._scout.cgroup_of(pid))
+        self._end_together(pid, others, signal, rule.group, rule.name)
+
+    def _end_together(self, pid: int, others: list[int], signal: str, group: str, name: str) -> None:
+        if not others and group == "registered":
+            return
         ended = end_group(self._scout, RealPort(self._plan.proc, self._libc), others, signal)
         for member in ended:
             self._brake.ended(member, _now_ms())
-        fields = (("pid", pid), ("name", rule.name), ("group", rule.group), ("signal", signal), ("pids", tuple(ended)))
+        fields = (("pid", pid), ("name", name), ("group", group), ("signal", signal), ("pids", tuple(ended)))
         self._exchange.post("group", fields)
 
     def _hook(self, pid: int, index: int) -> None:

@@ -7,6 +7,8 @@ import os
 import struct
 import time
 
+from lmkd.guard.commands import KILL_ASKED
+from lmkd.guard.notices import RING, VICTIM, VICTIMS_AT
 from lmkd.helper.registry import (
     FREEZE,
     FREEZE_SAID,
@@ -86,6 +88,14 @@ class Orders:
             known = self._scout.identity(pid)
             if known is None or self.registry.find(pid, known[0]) is None:
                 self.registry.drop(pid)
+
+    def group_of(self, pid: int) -> tuple[list[int], str]:
+        """Who was registered to end together with one that the guard has signalled, and by which signal."""
+        view = self._exchange.notices.view
+        rows = (VICTIM.unpack_from(view, VICTIMS_AT + place * VICTIM.size) for place in range(RING))
+        last = max((row for row in rows if row[1] == pid), default=None)
+        others = [slot.pid for slot in self.registry.members(pid)]
+        return others, "SIGTERM" if last is not None and not last[5] else "SIGKILL"
 
     def _known(self, pid: int, start: int) -> bool:
         """Is it there, and the one that is meant? One that was born just now is looked at first."""
@@ -167,7 +177,7 @@ class Orders:
         if known is not None and known[1] <= PRIORITY_NEVER:
             return PROTECTED
         self._publish_first(pid)
-        self._exchange.post("kill_asked", (("pid", pid), ("start", start), ("by", by)))
+        self._exchange.post(KILL_ASKED, (("pid", pid), ("start", start), ("by", by)))
         return DONE
 
     def _publish_first(self, pid: int) -> None:

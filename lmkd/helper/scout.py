@@ -51,7 +51,7 @@ class Scout:
         report: Callable[[str, tuple[tuple[str, object], ...], str], None],
         registry: Registry | None = None,
     ) -> None:
-        self.registry = registry or Registry(memoryview(bytearray(SLOTS_BYTES)))
+        self.registry = Registry(memoryview(bytearray(SLOTS_BYTES))) if registry is None else registry
         self._plan = plan
         self._proc = plan.proc
         self._excluded = set(excluded)
