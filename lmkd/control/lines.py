@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 
 LINE_BYTES_MAX = 1024
@@ -21,7 +22,7 @@ def line_of(kind: str, fields: Mapping[str, object], dropped: int) -> bytes:
     else:
         order = ("event", "seq", *(key for key in fields if key not in ("event", "seq", "level", "timestamp", "t_ms")))
         chosen, head = {key: fields[key] for key in order if key in fields}, ""
-    pairs = [f"{key}={_word(item)}" for key, item in (*chosen.items(), ("dropped", dropped))]
+    pairs = [f"{key}={_word(item)}" for key, item in (*chosen.items(), ("dropped", dropped)) if set(key) <= _PLAIN]
     line = head + " ".join(pairs)
     while len(line) > LINE_BYTES_MAX and len(pairs) > 2:
         del pairs[-2]
@@ -33,6 +34,6 @@ def _word(item: object) -> str:
     if item is None:
         return "none"
     if isinstance(item, float):
-        return str(round(item))
+        return str(round(item)) if math.isfinite(item) else "none"
     text = item if isinstance(item, str) else json.dumps(item, separators=(",", ":"), default=str)
     return text if text and set(text) <= _PLAIN else json.dumps(text)

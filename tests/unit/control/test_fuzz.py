@@ -1,4 +1,4 @@
-"""Ten thousand bad messages on the socket, and a hundred subscribers of whom half are stuck: nothing breaks or grows."""
+"""Ten thousand bad messages on the socket; a hundred subscribers of whom half are stuck: nothing breaks or grows."""
 
 from __future__ import annotations
 
