@@ -14,19 +14,8 @@ from lmkd.control.notices import NoticesReader
 from lmkd.errors import ControlError
 from lmkd.guard.exchange import Exchange
 from lmkd.helper import orders
-from lmkd.helper.registry import (
-    FREEZE,
-    FREEZE_SAID,
-    HAS_PRIORITY,
-    NAME_BYTES,
-    PRIVILEGED,
-    SLOTS,
-    SLOTS_OF_USER,
-    TRIM,
-    TRIM_SAID,
-    Registry,
-    Slot,
-)
+from lmkd.helper.entry import FREEZE, FREEZE_SAID, HAS_PRIORITY, PRIVILEGED, TRIM, TRIM_SAID
+from lmkd.helper.registry import NAME_BYTES, SLOTS, SLOTS_OF_USER, Registry, Slot
 from lmkd.helper.source import ExchangeSource
 from lmkd.kernel.pinned import read_once
 from lmkd.plan import Plan

@@ -21,7 +21,7 @@ def talk(
     for number in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
         _signal.signal(number, _signal.SIG_DFL)
     _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
-    kept = {0, 1, 2, channel.fileno(), exchange.notices.wake, *(one.fileno() for one in listeners.values())}
+    kept = {0, 1, 2, channel.fileno(), exchange.wake, *(one.fileno() for one in listeners.values())}
     for name in os.listdir("/proc/self/fd"):
         if int(name) not in kept:
             with contextlib.suppress(OSError):  # the one that listed them

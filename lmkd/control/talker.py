@@ -44,7 +44,7 @@ class Talker:
         self.connections: dict[int, Connection] = {}
         self.hands = OrderHands(plan, exchange, channel)
         self._channel = channel
-        self._wake = exchange.notices.wake
+        self._wake = exchange.wake
         self._notices = NoticesReader(exchange.notices.view)
         self._listeners = {one.fileno(): (kind, one) for kind, one in listeners.items()}
         self._orders: dict[int, tuple[Connection, float]] = {}

@@ -7,7 +7,6 @@ import mmap
 import os
 import struct
 
-from lmkd.guard.notices import NOTICES_BYTES, Notices
 from lmkd.held import TmpfsAnswer
 from lmkd.policy.table import TABLE_BYTES, PackedTable, pack_table
 
@@ -15,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lmkd.guard.notices import Notices
     from lmkd.model import Candidate
 
 RING_BYTES = 65536
@@ -36,6 +36,7 @@ _STATUS = 4096
 _RING = _STATUS + STATUS_BYTES
 _TABLES = _RING + RING_BYTES
 _NOTICES = _TABLES + 2 * TABLE_BYTES
+NOTICES_BYTES = 12288
 _SLOTS = _NOTICES + NOTICES_BYTES
 SLOTS_BYTES = 24576
 EXCHANGE_BYTES = _SLOTS + SLOTS_BYTES
@@ -57,7 +58,9 @@ class Exchange:
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, EXCHANGE_BYTES)
         self._view = memoryview(self._memory)
-        self.notices = Notices(self._view[_NOTICES:_SLOTS])
+        self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) if hasattr(os, "eventfd") else -1
+        """Counts what the guard tells in ``notices``; -1 where there is no eventfd."""
+        self._notices: Notices | None = None
         self.slots = self._view[_SLOTS:]
         """What ``helper.registry`` keeps: it outlives the helper."""
         self.reader, self.writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -160,6 +163,15 @@ class Exchange:
         return (lines[1:] if lost or first != position else lines), head
 
     # The guard's side.
+
+    @property
+    def notices(self) -> Notices:
+        """What the guard tells at once; its code is no part of the helper."""
+        if self._notices is None:
+            from lmkd.guard.notices import Notices
+
+            self._notices = Notices(self._view[_NOTICES:_SLOTS], self.wake)
+        return self._notices
 
     def table(self) -> PackedTable:
         """The table as last published. A view: to be read at once, by who is not held up meanwhile."""

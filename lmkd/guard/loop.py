@@ -51,6 +51,7 @@ class Guard:
         self._port = port
         self._recorder = recorder
         self._exchange = exchange
+        self._notices = exchange.notices
         self._meter = meter
         self._again_ms = again_ms
         self._epoll = select.epoll()
@@ -158,7 +159,7 @@ class Guard:
         for action in actions:
             self._perform(action, woke_ms)
         if before != self.state.level:
-            self._exchange.notices.tell_level(before, self.state, sample.t_ms, reason_of(actions))
+            self._notices.tell_level(before, self.state, sample.t_ms, reason_of(actions))
             self._exchange.ask(NOTIFY, 0, LEVELS.index(self.state.level))
         if self._meter is not None and wake.faults:
             try:
@@ -215,7 +216,7 @@ class Guard:
         for victim in signalled:
             self._port.hasten(victim.pid)
         if not self.plan.dry_run:
-            self._exchange.notices.tell_kill(kill, signalled, self.state, woke_ms)
+            self._notices.tell_kill(kill, signalled, self.state, woke_ms)
         for note in notes:
             self._recorder.write(note, now_ms())
 

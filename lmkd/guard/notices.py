@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import struct
 
-from lmkd.policy.pressure import LEVELS
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,18 +24,19 @@ VICTIM = struct.Struct("=IiQdhBxIi64s16s")
 SEQUENCE_AT, LEVEL_AT, VICTIMS_AT, COUNTS_AT = 0, 8, 256, 4096
 COUNT = struct.Struct("=I")
 PRIORITY_LOW, PRIORITY_HIGH = -1000, 1000
-NOTICES_BYTES = 4096 + 8192
 
 
 class Notices:
-    """The guard's end; ``lmkd.control.notices`` reads. ``wake`` is -1 where there is no eventfd."""
+    """The guard's end; ``lmkd.control.notices`` reads. ``wake`` is the eventfd, -1 where there is none."""
 
-    def __init__(self, view: memoryview) -> None:
+    def __init__(self, view: memoryview, wake: int) -> None:
         self.view = view
-        self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) if hasattr(os, "eventfd") else -1
+        self.wake = wake
 
     def tell_level(self, previous: str, state: State, t_ms: float, reason: str) -> None:
         """The level is ``state.level`` now; the numbers are those that it was judged by."""
+        from lmkd.policy.pressure import LEVELS  # the guard has it; the helper, which never calls this, does not
+
         turn = COUNT.unpack_from(self.view, LEVEL_AT)[0] & 0xFFFFFFFE
         COUNT.pack_into(self.view, LEVEL_AT, turn + 1)
         numbers = (LEVELS.index(state.level), LEVELS.index(previous), t_ms, state.exhaustion_ms)

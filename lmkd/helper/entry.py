@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lmkd.helper.registry import FREEZE, FREEZE_SAID, HAS_PRIORITY, PRIVILEGED, TRIM, TRIM_SAID
 from lmkd.model import (
     FLAG_DECLARED_FOREGROUND,
     FLAG_FREEZE,
@@ -18,6 +17,10 @@ if TYPE_CHECKING:
     from lmkd.helper.registry import Slot
     from lmkd.kernel.process import Sizes, Stat
     from lmkd.plan import Plan
+
+
+HAS_PRIORITY, TRIM, TRIM_SAID, FREEZE, FREEZE_SAID, PRIVILEGED = 1, 2, 4, 8, 16, 32
+"""What was set for a process over the control socket, and by whom (``Entry.said``, ``helper.registry``)."""
 
 
 class Entry:

@@ -26,12 +26,11 @@ from lmkd.guard.commands import (
 from lmkd.helper.brake import COMMANDS as BRAKE_COMMANDS
 from lmkd.helper.brake import Brake
 from lmkd.helper.care import Care
+from lmkd.helper.clerk import Clerk
 from lmkd.helper.desk import Desk
 from lmkd.helper.groups import end_group, members
 from lmkd.helper.hooks import Hooks
-from lmkd.helper.orders import Orders
 from lmkd.helper.reap import reap
-from lmkd.helper.registry import Registry
 from lmkd.helper.rehearse import settle_in
 from lmkd.helper.sample import sample_ratio
 from lmkd.helper.scout import Scout
@@ -70,7 +69,7 @@ class Helper:
         self._scan_due_ms = 0.0
         self._exchange = exchange
         self._libc = Libc()
-        self._scout = Scout(plan, (guard_pid, os.getpid()), exchange.post, Registry(exchange.slots))
+        self._scout = Scout(plan, (guard_pid, os.getpid()), exchange.post)
         self._position = exchange.log_position
         self._log_from = LEVELS.index(plan.log_level)
         self._poll = select.poll()
@@ -82,7 +81,7 @@ class Helper:
         self._care.store.watch(self._poll)
         self._tmpfs = Tmpfs(plan, exchange, self._scout, self._hooks, self._care.store.share)
         self._brake = Brake(plan, self._scout, self._libc, (guard_pid, os.getpid()), exchange.post)
-        self._orders = Orders(exchange, self._scout, self._care, guard_pid, self._refresh)
+        self._orders = Clerk(exchange, self._scout, self._care, guard_pid, self._refresh)
         self._rows: list[Candidate] = []
         self._running = True
         self._nice = NICE_CALM
@@ -133,8 +132,7 @@ class Helper:
         elif self._events < 0 and _now_ms() >= self._scan_due_ms:
             self._refresh()
         self._desk.turn(ready, self._orders.carry_out)
-        if self._orders.changed:
-            self._orders.changed = False
+        if self._orders.take_changed():
             self._publish()
         self._care.store.notice(ready)
         self._care.turn()

@@ -9,16 +9,8 @@ import time
 
 from lmkd.guard.commands import KILL_ASKED
 from lmkd.guard.notices import RING, VICTIM, VICTIMS_AT
-from lmkd.helper.registry import (
-    FREEZE,
-    FREEZE_SAID,
-    HAS_PRIORITY,
-    PRIVILEGED,
-    TRIM,
-    TRIM_SAID,
-    Registry,
-    Slot,
-)
+from lmkd.helper.entry import FREEZE, FREEZE_SAID, HAS_PRIORITY, PRIVILEGED, TRIM, TRIM_SAID
+from lmkd.helper.registry import Registry, Slot
 from lmkd.model import PRIORITY_NEVER
 
 TYPE_CHECKING = False
@@ -54,7 +46,7 @@ class Orders:
         self._refresh = refresh
         self._refreshed_ms = 0.0
         self._said_ms = -SAY_EVERY_MS
-        self.registry: Registry = scout.registry
+        self.registry = scout.registry = Registry(exchange.slots)
         self.changed = False
         """Something that the candidates' table shows was changed."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 
+from lmkd.helper.entry import PRIVILEGED
 from lmkd.values import value
 
 SLOTS = 256
@@ -14,7 +15,6 @@ SLOTS_OF_USER = 64
 """Of them, those that one user without privileges may fill."""
 _SLOT = struct.Struct("=IiQIhBxIiQ32s")
 _TURN = struct.Struct("=I")
-HAS_PRIORITY, TRIM, TRIM_SAID, FREEZE, FREEZE_SAID, PRIVILEGED = 1, 2, 4, 8, 16, 32
 SLOTS_BYTES = SLOTS * _SLOT.size
 NAME_BYTES = 32
 LEFT_KEPT = 8
@@ -22,7 +22,7 @@ LEFT_KEPT = 8
 
 @value
 class Slot:
-    """One process: ``flags`` are those above, ``group`` 0 for none, ``owner`` who set it, ``name`` in UTF-8."""
+    """One process: ``flags`` are those of ``helper.entry``, ``group`` 0 for none, ``owner`` who set it, a UTF-8 name."""
 
     pid: int
     start_ticks: int

@@ -9,7 +9,6 @@ import time
 from lmkd.helper.entry import Classes, Entry, take_set
 from lmkd.helper.facts import Matcher
 from lmkd.helper.mirror import Mirror
-from lmkd.helper.registry import SLOTS_BYTES, Registry
 from lmkd.kernel.counters import find_number
 from lmkd.kernel.pinned import read_once
 from lmkd.kernel.proc_events import parse_events
@@ -28,6 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from lmkd.helper.registry import Registry
     from lmkd.kernel.process import Sizes
     from lmkd.plan import Plan
 
@@ -49,9 +49,9 @@ class Scout:
         plan: Plan,
         excluded: Iterable[int],
         report: Callable[[str, tuple[tuple[str, object], ...], str], None],
-        registry: Registry | None = None,
     ) -> None:
-        self.registry = Registry(memoryview(bytearray(SLOTS_BYTES))) if registry is None else registry
+        self.registry: Registry | None = None
+        """What is set for processes; None as long as nothing ever was."""
         self._plan = plan
         self._proc = plan.proc
         self._excluded = set(excluded)
@@ -134,7 +134,8 @@ class Scout:
     def _bury(self, pid: int) -> None:
         """A victim's death may be known before the order to end its group is read."""
         entry = self._entries.pop(pid, None)
-        self.registry.drop(pid)
+        if self.registry is not None:
+            self.registry.drop(pid)
         if entry is not None and (entry.cgroup or entry.command is not None):
             self._dead.pop(pid, None)
             self._dead[pid] = entry
@@ -267,7 +268,8 @@ class Scout:
             entry.cgroup = read_cgroup(self._proc, pid) if rule.group == "cgroup" else ""
         else:
             entry.priority = entry.base_adj
-        take_set(entry, self.registry.find(pid, stat.start_ticks))
+        if self.registry is not None:
+            take_set(entry, self.registry.find(pid, stat.start_ticks))
         self._mirror.write(pid, adj, entry.priority)
         parent = self._entries.get(stat.parent)
         entry.forked = parent is not None and read_exe(self._proc, pid) == read_exe(self._proc, stat.parent)

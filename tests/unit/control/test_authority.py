@@ -18,8 +18,8 @@ from lmkd.control.order_hands import OrderHands
 from lmkd.errors import ControlError
 from lmkd.guard.exchange import Exchange
 from lmkd.helper import orders
+from lmkd.helper.entry import PRIVILEGED
 from lmkd.helper.orders import ANSWER, ORDER
-from lmkd.helper.registry import PRIVILEGED
 from tests.unit.guard.test_exchange import close
 from tests.unit.plans import FakeProc, make_plan, make_rule
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from lmkd.control.notices import NoticesReader
-from lmkd.guard.notices import NOTICES_BYTES, RING, Notices
+from lmkd.guard.exchange import NOTICES_BYTES
+from lmkd.guard.notices import COUNTS_AT, LEVEL, LEVEL_AT, RING, VICTIM, VICTIMS_AT, Notices
 from lmkd.model import Kill, Victim
 from lmkd.policy.flight import Flight
 from lmkd.policy.headroom import Headroom
@@ -17,7 +18,7 @@ from lmkd.policy.step import State
 
 @pytest.fixture
 def notices() -> Iterator[Notices]:
-    made = Notices(memoryview(bytearray(NOTICES_BYTES)))
+    made = Notices(memoryview(bytearray(NOTICES_BYTES)), os.eventfd(0, os.EFD_NONBLOCK))
     yield made
     os.close(made.wake)
 
@@ -29,6 +30,11 @@ def victim(pid: int, priority: int = 900, name: str = "app") -> Victim:
 def kill(notices: Notices, *victims: Victim, signal: str = "SIGKILL", reason: str = "because") -> None:
     state = State(flight=Flight(victims, signal, 1000.0, 1200.0, 1, 1))
     notices.tell_kill(Kill(victims, signal, reason, ()), victims, state, 7.0)
+
+
+def test_the_parts_do_not_overlap() -> None:
+    assert LEVEL_AT + LEVEL.size <= VICTIMS_AT and VICTIMS_AT + RING * VICTIM.size <= COUNTS_AT
+    assert COUNTS_AT + 4 * 2001 <= NOTICES_BYTES
 
 
 def test_the_first_level_is_calm_and_nothing_is_told(notices: Notices) -> None:

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from lmkd.guard import exchange as exchanges
 from lmkd.guard.commands import DRAIN_LOG, REAP, STOP
-from lmkd.guard.exchange import RECORD_BYTES_MAX, RING_BYTES, STATUS_BYTES, Exchange
-from lmkd.guard.notices import NOTICES_BYTES
+from lmkd.guard.exchange import NOTICES_BYTES, RECORD_BYTES_MAX, RING_BYTES, STATUS_BYTES, Exchange
 from lmkd.held import TmpfsAnswer
 from lmkd.policy.table import TABLE_BYTES
 from lmkd.values import replace
@@ -26,7 +25,7 @@ LINES = st.lists(st.integers(0, RECORD_BYTES_MAX - 1), max_size=120)
 
 def close(exchange: Exchange) -> None:
     ends = (exchange.reader, exchange.writer, exchange.post_reader, exchange.post_writer)
-    for descriptor in (*ends, exchange.notices.wake):
+    for descriptor in (*ends, exchange.wake):
         os.close(descriptor)
 
 

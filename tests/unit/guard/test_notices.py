@@ -41,7 +41,7 @@ def test_a_change_of_level_is_told_at_once_and_to_the_helper(bench: Bench) -> No
     assert told is not None and (told.level, told.previous) == ("critical", "calm")
     assert told.reason == bench.records("pressure")[0]["reason"] == "headroom below its floor"
     assert told.headroom_kib == bench.guard.state.room.total_kib
-    assert os.eventfd_read(bench.exchange.notices.wake) == 2, "one for the level, one for the victim"
+    assert os.eventfd_read(bench.exchange.wake) == 2, "one for the level, one for the victim"
     commands = bench.exchange.commands()
     assert [level for operation, _, level in commands if operation == NOTIFY] == [LEVELS.index("critical")]
 

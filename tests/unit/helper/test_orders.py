@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from lmkd.guard.commands import KILL_ASKED
 from lmkd.guard.exchange import Exchange
 from lmkd.helper import orders
+from lmkd.helper.entry import FREEZE, FREEZE_SAID, HAS_PRIORITY, PRIVILEGED, TRIM, TRIM_SAID
 from lmkd.helper.orders import ANSWER, ORDER, Orders
-from lmkd.helper.registry import FREEZE, FREEZE_SAID, HAS_PRIORITY, PRIVILEGED, TRIM, TRIM_SAID, Registry
 from lmkd.helper.scout import Scout
 from lmkd.model import FLAG_DECLARED_FOREGROUND, FLAG_FREEZE, FLAG_TRIM, Candidate, Kill, Victim
 from lmkd.plan import Plan
@@ -54,10 +54,10 @@ class Bench:
 
     def again(self) -> None:
         """A helper as it starts."""
-        self.scout = Scout(self.plan, (), self.exchange.post, Registry(self.exchange.slots))
-        self.scout.scan()
-        self.scout.scan()
+        self.scout = Scout(self.plan, (), self.exchange.post)
         self.orders = Orders(self.exchange, self.scout, self.care, os.getpid(), self.publish)
+        self.scout.scan()
+        self.scout.scan()
         self.orders.tidy()
         self.publish()
 
@@ -253,7 +253,7 @@ def test_a_group_ends_together_by_the_signal_of_its_victim(bench: Bench) -> None
 def test_no_bytes_of_an_order_raise_anything(data: bytes) -> None:
     plan = make_plan(Path("/nonexistent"))
     exchange = Exchange()
-    scout = Scout(plan, (), exchange.post, Registry(exchange.slots))
+    scout = Scout(plan, (), exchange.post)
     made = Orders(exchange, scout, FakeCare(), 2**22 + 5, lambda: None)  # type: ignore[arg-type]
     try:
         data = data.ljust(ORDER.size, b"\0")[: ORDER.size] if len(data) % 2 else data

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmkd.guard.exchange import SLOTS_BYTES as ROOM
-from lmkd.helper.registry import HAS_PRIORITY, PRIVILEGED, SLOTS, SLOTS_BYTES, SLOTS_OF_USER, Registry, Slot
+from lmkd.helper.entry import HAS_PRIORITY, PRIVILEGED
+from lmkd.helper.registry import SLOTS, SLOTS_BYTES, SLOTS_OF_USER, Registry, Slot
 from lmkd.values import replace
 
 
