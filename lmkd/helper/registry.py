@@ -22,7 +22,7 @@ LEFT_KEPT = 8
 
 @value
 class Slot:
-    """One process: ``flags`` are those of ``helper.entry``, ``group`` 0 for none, ``owner`` who set it, a UTF-8 name."""
+    """One process: ``flags`` are those of ``helper.entry``, ``group`` 0 for none, ``owner`` set it; the name is UTF-8."""
 
     pid: int
     start_ticks: int
