@@ -39,3 +39,10 @@ class Clean:
     """Have the helper delete what the configuration allows, oldest first, until ``kib`` have gone."""
 
     kib: int
+
+
+@value
+class Explain:
+    """Have the helper find and record who holds memory that no kill returns (tmpfs files)."""
+
+    shmem_kib: int

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from lmkd.held import Clean, Tend, TmpfsAnswer
+    from lmkd.held import Clean, Explain, Tend, TmpfsAnswer
 
     class CandidateTable(Protocol):
         """The processes that may be ended, in kill order: highest number first, smallest gain first within one."""
@@ -115,6 +115,8 @@ class Sample:
     grower_ratio: float | None = None
     """At which ratio the store would take its pages, as the helper sampled them."""
     tmpfs: TmpfsAnswer | None = None  # what the helper found of memory in files, when asked
+    refused: int | None = None
+    """Pages that zswap refused so far: the kernel wrote them, in vain, to a device that takes nothing."""
     gone: tuple[int, ...] = ()
     """Victims whose death the kernel has reported (pidfd readable) since the last sample."""
     asked: tuple[tuple[int, int], ...] = ()  # (pid, start) of kills that were asked for since then
@@ -268,13 +270,6 @@ class Maintain:
     """Have the helper write back and recompress what the configuration allows, or stop with it."""
 
     on: bool
-
-
-@value
-class Explain:
-    """Have the helper find and record who holds memory that no kill returns (tmpfs files)."""
-
-    shmem_kib: int
 
 
 @value

@@ -60,6 +60,7 @@ class Writeback:
 class Plan:
     """Settings, rules, paths and what the kernel offers. ``notes`` are records made before the guard existed.
 
+    ``trial``: the algorithms are to be tried; ``move``: the store is to move to what an earlier trial picked.
     ``zram_stat`` is the mm_stat of a zram store, ``zswap_limit`` zswap's max_pool_percent where that is the store.
     ``config_paths`` are the files that were asked for (none: the usual places, looked at anew by a reload),
     ``control_gid`` is -1 where there is no ``control_group``.
@@ -94,6 +95,7 @@ class Plan:
     given: tuple[tuple[str, str], ...] = ()
     psi_step_us: int = 1000
     trial: bool = False
+    move: bool = False
     tmpfs: tuple[TmpfsRule, ...] = ()
     zswap_limit: str = ""
     sys_block: str = "/sys/block"

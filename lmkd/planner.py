@@ -77,7 +77,7 @@ def make_plan(config_paths: Sequence[Path], dry_run: bool, started_ms: float, re
     from lmkd import config as configs
     from lmkd.kernel.capabilities import missing_abilities, require_workable
     from lmkd.kernel.files import system_roots
-    from lmkd.store.wanted import needs_trial
+    from lmkd.store.wanted import needs_move, needs_trial
 
     roots = system_roots()
     require_workable(roots)
@@ -88,8 +88,9 @@ def make_plan(config_paths: Sequence[Path], dry_run: bool, started_ms: float, re
     config = configs.load(config_paths) if config_paths else configs.load_default(roots.etc)
     store = _store(roots, config, dry_run, reload, notes)
     plan = _compile(roots, config, store, dry_run, notes, started_ms)
-    trial = store.kind == "zram" and not store.foreign and not dry_run and needs_trial(roots, config)
-    return replace(plan, config_paths=tuple(os.path.abspath(path) for path in config_paths), trial=trial)
+    own = store.kind != "none" and not store.foreign and not dry_run
+    plan = replace(plan, trial=own and needs_trial(roots, config), move=own and needs_move(roots, config, store))
+    return replace(plan, config_paths=tuple(os.path.abspath(path) for path in config_paths))
 
 
 def _plan_for_reload(config_paths: Sequence[Path], dry_run: bool, plan_to: int, started_ms: float) -> int:

@@ -7,6 +7,8 @@ modules`` measures it), so the few features in use here are made by hand.
 
 from __future__ import annotations
 
+from _operator import attrgetter
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeVar, dataclass_transform
@@ -49,6 +51,13 @@ def _hash(self: object) -> int:
     return hash((type(self).__name__, *(getattr(self, name) for name in field_names(self))))
 
 
+def _getter(names: tuple[str, ...]) -> object:
+    """What gives the fields of an instance as a tuple, in one call where there are several."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return staticmethod(lambda instance: tuple(getattr(instance, name) for name in names))
+
+
 @dataclass_transform(frozen_default=True)
 def value(cls: type[T]) -> type[T]:
     """Make a class of annotated fields (with immutable defaults, if any) a frozen, slotted value class."""
@@ -68,6 +77,7 @@ def value(cls: type[T]) -> type[T]:
         __repr__=_repr,
         __eq__=_eq,
         __hash__=_hash,
+        _held_by=_getter(names),
     )
     made = type(cls.__name__, cls.__bases__, namespace)
     scope: dict[str, Any] = {f"_default_{name}": item for name, item in defaults.items()}
@@ -85,13 +95,20 @@ def field_names(instance_or_class: object) -> tuple[str, ...]:
 
 
 def replace(instance: T, **changes: Any) -> T:
-    """A copy of ``instance`` with some fields changed; TypeError for a field it does not have."""
-    cls = type(instance)
-    names = field_names(cls)
-    arguments = [changes.pop(name) if name in changes else getattr(instance, name) for name in names]
-    if changes:
-        raise TypeError(f"{cls.__name__} has no field {', '.join(sorted(changes))}")
-    return cls(*arguments)
+    """``instance`` with some fields changed; itself when none differs. TypeError for a field it does not have."""
+    cls: Any = type(instance)
+    names = cls.__slots__
+    held = cls._held_by(instance)
+    arguments: list[Any] | None = None
+    for name, item in changes.items():
+        if name not in names:
+            raise TypeError(f"{cls.__name__} has no field {name}")
+        place = names.index(name)
+        # Most steps change nothing of most parts, and a copy costs far more than to see that.
+        if held[place] is not item:
+            arguments = arguments or list(held)
+            arguments[place] = item
+    return instance if arguments is None else cls(*arguments)
 
 
 def as_dict(instance: object) -> dict[str, Any]:

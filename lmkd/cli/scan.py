@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lmkd import matching
+from lmkd.helper.gain import PROCESS_KIB
 from lmkd.model import PRIORITY_FOREGROUND, PRIORITY_NEVER, class_of
 from lmkd.values import value
 
@@ -37,6 +38,7 @@ class Process:
     resident_kib: int
     anonymous_kib: int
     swapped_kib: int | None
+    tables_kib: int = 0
 
 
 @value
@@ -92,7 +94,8 @@ def _row(
         "rule_name": name,
         "resident_kib": process.resident_kib,
         "swapped_kib": process.swapped_kib,
-        "gain_kib": process.anonymous_kib + int((process.swapped_kib or 0) * (stored_share or 0)),
+        "gain_kib": process.anonymous_kib + process.tables_kib + PROCESS_KIB
+        + int((process.swapped_kib or 0) * (stored_share or 0)),
         "never": priority <= PRIORITY_NEVER,
         "declared": foreground and index is not None,
         "trim": not foreground and (dict(classes.trim).get(class_name, False) if trim is None else trim),
@@ -150,6 +153,7 @@ def _read_process(proc: Path, pid: int, info: Mapping[str, Any]) -> Process | No
         # Without RssAnon the file pages count as well: the most that a death could return.
         anonymous_kib=sizes_kib.get("RssAnon", sizes_kib["VmRSS"]),
         swapped_kib=sizes_kib.get("VmSwap"),
+        tables_kib=sizes_kib.get("VmPTE", 0),
     )
 
 
@@ -161,7 +165,7 @@ def parse_status_kib(text: str) -> dict[str, int]:
     sizes_kib = {}
     for line in text.split("\n"):
         key, _, rest = line.partition(":")
-        if key in ("VmRSS", "RssAnon", "VmSwap"):
+        if key in ("VmRSS", "RssAnon", "VmSwap", "VmPTE"):
             sizes_kib[key] = int(rest.removesuffix("kB"))
     return sizes_kib
 

@@ -47,6 +47,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     down = actions.add_parser("down", help="take the store down; refused while what is stored would not fit")
     move = actions.add_parser("move", help="move the store to a new device with the settings as configured now")
     move.add_argument("--algorithm", metavar="NAME", help="this algorithm instead of the configured one")
+    move.add_argument(
+        "--if-better", action="store_true",
+        help="only where auto has come to mean another algorithm, or a move was ended half-way, and only in calm",
+    )  # fmt: skip
     status = actions.add_parser("status", help="what the store is and holds")
     for action in (up, move):
         action.add_argument(
@@ -99,14 +103,14 @@ def _up(args: argparse.Namespace, roots: Roots) -> int:
 
 def _move(args: argparse.Namespace, roots: Roots) -> int:
     from lmkd.store.dry_run import DryRunEffects
-    from lmkd.store.move import move
+    from lmkd.store.move import improve, move
     from lmkd.values import replace
 
     spec = _wanted(args.config, roots)
     if args.algorithm:
         spec = replace(spec, algorithm=args.algorithm)
     dry_run = DryRunEffects(roots) if args.dry_run else None
-    state = move(roots, spec, _say if dry_run is None else _say_would, dry_run)
+    state = (improve if args.if_better else move)(roots, spec, _say if dry_run is None else _say_would, dry_run)
     if dry_run is not None:
         _say_actions(dry_run.actions)
     print(render(state, args.json))

@@ -21,16 +21,23 @@ if TYPE_CHECKING:
     from lmkd.kernel.files import Roots
     from lmkd.store.choice import Board, Rated
     from lmkd.store.remembered import Remembered
+    from lmkd.store.trial_effects import TrialEffects
+
+    Say = Callable[[str, dict[str, object]], None]
 
 PAGES_MAX = 4096
-_COLUMNS = ("algorithm", "ratio", "compressed", "occupied", "store", "fetch", "own memory", "effective", "")
-_UNITS = ("", "", "B/page", "B/page", "us/page", "us/page", "KB", "memory", "")
+_COLUMNS = ("algorithm", "ratio", "compressed", "occupied", "store", "fetch", "own memory", "effective")
+_UNITS = ("", "", "B/page", "B/page", "us/page", "us/page", "KB", "memory")
+_WIDTH = 80
 
 
 def add_parsers(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the two actions to ``lmkd store``."""
+    from lmkd.cli import store_bench
+
     trial = actions.add_parser("trial", help="try the kernel's algorithms on samples of memory, and remember it")
-    bench = actions.add_parser("bench", help="the same, and remember nothing: a table for this machine")
+    bench = actions.add_parser("bench", help="the store's figures on this machine; remember and change nothing")
+    store_bench.add_options(bench)
     trial.add_argument("--clear", action="store_true", help="only remove what a trial that was killed left behind")
     for action in (trial, bench):
         action.add_argument("--json", action="store_true", help="print one JSON object")
@@ -53,7 +60,7 @@ def _pages(text: str) -> int:
     return int(text)
 
 
-def run(args: argparse.Namespace, roots: Roots, say: Callable[[str, dict[str, object]], None]) -> int:
+def run(args: argparse.Namespace, roots: Roots, say: Say) -> int:
     """Do the action; StoreError and ConfigError go to the caller."""
     from lmkd.store.trial_effects import TrialEffects
 
@@ -64,24 +71,38 @@ def run(args: argparse.Namespace, roots: Roots, say: Callable[[str, dict[str, ob
         with port.lock():
             clear_dead(roots, port, say)
         return EXIT_OK
+    _leave_cleanly()
+    if args.action == "bench":
+        from lmkd.cli import store_bench
+        from lmkd.store.bench_effects import BenchEffects
+
+        return store_bench.run(args, BenchEffects(roots), lambda: _benched(_survey(args, roots, port, say)[0]))
+    from lmkd.store.remembered import remember
+
+    shown, found = _survey(args, roots, port, say)
+    shown["kept"] = str(remember(roots, found, say))
+    print(json.dumps(shown) if args.json else "\n".join(lines(shown)))
+    return EXIT_OK
+
+
+def _benched(shown: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    return shown, lines(shown)
+
+
+def _survey(args: argparse.Namespace, roots: Roots, port: TrialEffects, say: Say) -> tuple[dict[str, Any], Remembered]:
+    """Sample and try, with the configuration that counts: as plain values, and as what is remembered."""
     from lmkd import config as configs
     from lmkd.matching import glob_match
-    from lmkd.store.remembered import remember
     from lmkd.store.survey import survey
 
     config = configs.load(args.config) if args.config else configs.load_default(roots.etc)
     name = args.process
-    _leave_cleanly()
     found = survey(
         roots, port, say, int(time.time()), args.pages, args.algorithm,
         None if name is None else lambda comm: glob_match(name, comm),
     )  # fmt: skip
     shown = described(found.found, config, read_ram_kib(roots))
-    shown |= {"failed": dict(found.failed), "lz4_package_ratio": found.lz4_ratio}
-    if args.action == "trial":
-        shown["kept"] = str(remember(roots, found.found, say))
-    print(json.dumps(shown) if args.json else "\n".join(lines(shown)))
-    return EXIT_OK
+    return shown | {"failed": dict(found.failed), "lz4_package_ratio": found.lz4_ratio}, found.found
 
 
 def _leave_cleanly() -> None:
@@ -134,47 +155,55 @@ def _row(rated: Rated) -> dict[str, Any]:
 def lines(shown: dict[str, Any]) -> list[str]:
     """For a person: what was sampled, the table, and what ``auto`` makes of it."""
     same = f", {shown['same_pages']} of one repeated word" if shown["same_pages"] else ""
-    found = [
-        f"{shown['pages']} pages of {shown['page_bytes']} bytes, of {shown['processes']} processes{same}; "
-        f"Linux {shown['kernel']}, {shown['machine']}",
-        *_table([_COLUMNS, _UNITS, *(_cells(row) for row in shown["algorithms"])]),
-    ]
-    found += [f"{name}: not tried: {reason}" for name, reason in shown.get("failed", {}).items()]
-    if shown.get("lz4_package_ratio"):
-        found.append(f"the lz4 package gives the same pages {shown['lz4_package_ratio']:.2f}, before zsmalloc")
+    rows = shown["algorithms"]
     limits = shown["bounds"]
-    found.append(
+    said = [f"{row['name']}: {'not taken: ' + row['reason'] if row['reason'] else 'taken'}" for row in rows]
+    said += [f"{name}: not tried: {reason}" for name, reason in shown.get("failed", {}).items()]
+    if shown.get("lz4_package_ratio"):
+        said.append(f"the lz4 package gives the same pages {shown['lz4_package_ratio']:.2f}, before zsmalloc")
+    said.append(
         f"bounds: {limits['burst_pages']} pages (1% of {format_kib(shown['ram_kib'])}) fetched within half of the "
         f"stall budget of {shown['stall_budget_ms']} ms: {limits['fetch_us']:.1f} us a page; stored within three: "
         f"{limits['store_us']:.1f} us"
     )
-    found.append(
+    said.append(
         f"auto: {shown['auto']}, with a size of {format_kib(shown['auto_size_kib'])} for a memory limit of "
         f"{format_kib(shown['mem_limit_kib'])}; its empty slots cost {format_kib(shown['auto_size_costs_kib'])}"
     )
     if "kept" in shown:
-        found.append(f"remembered in {shown['kept']}; in force when the store is made the next time")
-    return found
+        said.append(f"remembered in {shown['kept']}; in force when the store is made the next time")
+    sampled = (
+        f"{shown['pages']} pages of {shown['page_bytes']} bytes, of {shown['processes']} processes{same}; "
+        f"Linux {shown['kernel']}, {shown['machine']}"
+    )
+    return [*_wrapped(sampled), *_table([_COLUMNS, _UNITS, *map(_cells, rows)]), *(
+        line for text in said for line in _wrapped(text)
+    )]  # fmt: skip
+
+
+def _wrapped(text: str) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    said = f"not taken: {row['reason']}" if row["reason"] else "taken"
     numbers = (f"{row[key]:.0f}" for key in ("compressed_bytes", "occupied_bytes"))
     times = (f"{row[key]:.1f}" for key in ("store_us", "fetch_us"))
     effective = format_kib(row["effective_kib"])
-    return (row["name"], f"{row['ratio']:.2f}", *numbers, *times, str(row["overhead_kib"]), effective, said)
+    return (row["name"], f"{row['ratio']:.2f}", *numbers, *times, str(row["overhead_kib"]), effective)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     found = []
-    for first, *numbers, last in rows:
+    for first, *numbers in rows:
         aligned = [f"{cell:>{width}}" for cell, width in zip(numbers, widths[1:], strict=True)]
-        found.append("  ".join([f"{first:<{widths[0]}}", *aligned, last]).rstrip())
+        found.append("  ".join([f"{first:<{widths[0]}}", *aligned]).rstrip())
     return found
 
 
-def last_trial(roots: Roots, say: Callable[[str, dict[str, object]], None]) -> dict[str, Any] | None:
+def last_trial(roots: Roots, say: Say) -> dict[str, Any] | None:
     """What was remembered for this kernel, by the system's configuration; None when nothing was."""
     from lmkd import config as configs
     from lmkd.store.remembered import recall

@@ -70,7 +70,8 @@ _STORE_FIELDS = (
           "The compression algorithm, as in /sys/block/zramN/comp_algorithm; auto: by a trial on this board, before "
           "there was one the fastest that the kernel has."),
     Field("store", "trial", "bool", "true",
-          "Whether lmkd may try the kernel's algorithms once, when the board is calm, on samples of memory."),
+          "Whether lmkd may try the kernel's algorithms once, when the board is calm, on samples of memory, and then "
+          "move what is stored to a device with the one that auto picks."),
     Field("store", "pool", "word", AUTO, "The allocator of a zswap store; auto: zsmalloc, which packs best.",
           allowed=(AUTO, "zsmalloc", "zbud", "z3fold")),
     Field("store", "size", "amount", AUTO,

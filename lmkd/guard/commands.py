@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from lmkd.held import Clean, Tend
+from lmkd.held import Clean, Explain, Tend
 from lmkd.model import Compact, Freeze, Maintain, Refresh, Renice, Thaw, Trim
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from lmkd.model import Explain
 
 REFRESH, REFRESH_URGENT, REAP, EXPLAIN, DRAIN_LOG, HOOK, STOP, GROUP, TRIM, KILLED, FREEZE, THAW, COMPACT, RENICE = (
     range(1, 15)

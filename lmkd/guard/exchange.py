@@ -241,11 +241,14 @@ class Exchange:
         pid, rate_kib_s, seen_ms = struct.unpack_from("=ifd", self._view, _GROWER)
         return (pid, rate_kib_s) if t_ms - seen_ms <= GROWER_FRESH_MS else (0, 0.0)
 
-    def stores(self) -> tuple[int, tuple[int, ...], int]:
-        """(generation, devices, own) as last told; an odd generation while it is being told."""
+    def stores(self, known: int = 0) -> tuple[int, tuple[int, ...], int] | None:
+        """(generation, devices, own) as last told; None when that is the ``known`` one, or is being told just now."""
+        before = _WORDS.unpack_from(self._view, _STORES)[0]
+        if before == known or before % 2:
+            return None
         turn, own, *row = _DEVICES.unpack_from(self._view, _STORES)
-        if _WORDS.unpack_from(self._view, _STORES)[0] != turn:
-            turn = 1
+        if turn != before or _WORDS.unpack_from(self._view, _STORES)[0] != turn:
+            return None
         return turn, tuple(number for number in row if number >= 0), own
 
     def store_busy(self) -> bool:

@@ -60,6 +60,8 @@ class Observer:
         self._meminfo = PinnedFile(f"{plan.proc}/meminfo")
         self._vmstat = PinnedFile(f"{plan.proc}/vmstat")
         self._psi = PinnedFile(f"{plan.proc}/pressure/memory")
+        # What zswap refuses tells of a kernel that reclaims in vain, which the headroom does not show.
+        self._reclaims_kib = plan.settings.watermark_low_kib if plan.zswap_limit else 0
         self._last_ms = now_ms()
         self._suspect = 0
         self._asked: tuple[tuple[int, int], ...] = ()
@@ -81,10 +83,9 @@ class Observer:
         if not data:
             raise KernelInterfaceError(f"{self._meminfo.path}: cannot be read")
         memory = parse_meminfo(data)
-        stall = self._psi.read()
-        psi = parse_psi(stall) if stall else None
+        psi = parse_psi(stall) if (stall := self._psi.read()) else None
         # Formatting vmstat costs the kernel more than all the rest: only when a decision may need it.
-        vmstat = b"" if calm else self._vmstat.read() or b""
+        vmstat = b"" if calm and memory.free_kib >= self._reclaims_kib else self._vmstat.read() or b""
         pid, share, faults_kib_s = self._who_grows(t_ms)
         sizes = self._suspect_sizes(pid, calm)
         return Sample(
@@ -109,6 +110,7 @@ class Observer:
             grower_swapped_kib=sizes.swapped_kib if sizes else None,
             grower_ratio=self._ratio_of(self._suspect or None),
             tmpfs=tmpfs,
+            refused=find_number(vmstat, b"pswpout ") if self._reclaims_kib else None,
             gone=gone,
             asked=self._take_asked(),
         )

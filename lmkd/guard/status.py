@@ -8,8 +8,11 @@ from lmkd.values import as_dict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lmkd.model import Settings
     from lmkd.plan import Plan
     from lmkd.policy.step import State
+
+_made: list[object] = []
 
 
 def status_line(state: State, plan: Plan, wakeups: int, sample: Sample) -> bytes:
@@ -36,8 +39,14 @@ def status_line(state: State, plan: Plan, wakeups: int, sample: Sample) -> bytes
         "wakeups": wakeups,
         "dry_run": plan.dry_run,
         "started_ms": plan.started_ms,
-        "settings": as_dict(plan.settings),
     }
     if sample.store is not None:
         status["store"] = {"kind": plan.store_kind} | as_dict(sample.store)
-    return encode(status).encode()
+    return f'{encode(status)[:-1]},"settings":{_settings_text(plan.settings)}}}'.encode()
+
+
+def _settings_text(settings: Settings) -> str:
+    """Half of the line, and the same until the next reload: made once."""
+    if not _made or _made[0] is not settings:
+        _made[:] = [settings, encode(as_dict(settings))]
+    return str(_made[1])

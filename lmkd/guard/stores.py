@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lmkd.kernel.zswap_stat import ZswapStat
     from lmkd.plan import Plan
 
-    Told = Callable[[], tuple[int, tuple[int, ...], int]]
+    Told = Callable[[int], tuple[int, tuple[int, ...], int] | None]
 
 OWN_NONE = -1
 
@@ -28,7 +28,8 @@ def number_of(stat_path: str) -> int:
 class Stores:
     """Keeps the devices' files open, those that the helper found last; before that the one of the plan.
 
-    ``told`` gives (generation, device numbers by swap priority, lmkd's own or -1); 0: nothing yet, odd: wait.
+    ``told`` takes the generation that is known and gives (generation, device numbers by swap priority, lmkd's own or
+    -1), or None when there is none newer.
     ``busy`` is whether the helper is at work on a device: the kernel then holds a lock that a write of mem_limit, and
     on newer kernels any reading, would wait for (zram_drv.c, init_lock).
     """
@@ -40,7 +41,7 @@ class Stores:
         self._busy = busy
         self._generation = 0
         self._last: StoreSample | None = None
-        self._files: list[tuple[PinnedFile, int]] = []
+        self._files: list[tuple[int, PinnedFile, int]] = []
         self._own = OWN_NONE
         self._zswap: ZswapStat | None = None
         if plan.zswap_limit:
@@ -67,27 +68,27 @@ class Stores:
         if self._zswap is not None:
             return self._zswap.sample(meminfo)
         if self._told is not None:
-            generation, numbers, own = self._told()
-            if generation != self._generation and generation % 2 == 0:
-                self._generation = generation
-                self._open(numbers, own)
+            news = self._told(self._generation)
+            if news is not None:
+                self._generation = news[0]
+                self._open(*news[1:])
         if self._busy is not None and self._busy() and self._last is not None:
             return self._last
         devices: list[tuple[StoreSample, int]] = []
         own = OWN_NONE
-        for file, size_kib in self._files:
+        for number, file, size_kib in self._files:
             data = file.read()
             stat = parse_mm_stat(data, self._page_kib) if data else None
             if stat is None:
                 continue
-            if file.path == f"{self._block}/zram{self._own}/mm_stat":
+            if number == self._own:
                 own = len(devices)
             devices.append((stat, size_kib))
         self._last = combined(devices, own, self.own_max_kib)
         return self._last
 
     def _open(self, numbers: tuple[int, ...], own: int) -> None:
-        for file, _ in self._files:
+        for _, file, _ in self._files:
             file.close()
         self._own = own
         self._last = None
@@ -96,4 +97,4 @@ class Stores:
             folder = f"{self._block}/zram{number}"
             size = (read_once(f"{folder}/disksize") or b"").strip()
             size_kib = int(size) // 1024 if size.isdigit() else 0
-            self._files.append((PinnedFile(f"{folder}/mm_stat"), size_kib))
+            self._files.append((number, PinnedFile(f"{folder}/mm_stat"), size_kib))

@@ -41,10 +41,12 @@ class Care:
         self._shield = Shield(plan.proc, mount if settings.protect_foreground else "", settings.ram_kib, report)
         self._rows: list[Candidate] = []
         self._trial: TrialRun | None = None
-        if plan.trial and self._active:
-            from lmkd.helper.trial import TrialRun
+        if (plan.trial or plan.move) and self._active:
+            from lmkd.helper.trial import MOVE, TRY, TrialRun
 
-            self._trial = TrialRun(plan.reload_argv, plan.proc, report)
+            algorithm = self.store.algorithm if plan.store_own else None
+            first = TRY if plan.trial else MOVE
+            self._trial = TrialRun(plan.reload_argv, plan.proc, report, algorithm, first, plan.config_paths)
 
     @property
     def busy(self) -> bool:

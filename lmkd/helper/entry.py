@@ -14,7 +14,7 @@ from lmkd.model import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lmkd.helper.registry import Slot
+    from lmkd.helper.registry import Registry
     from lmkd.kernel.process import Sizes, Stat
     from lmkd.plan import Plan
 
@@ -48,6 +48,8 @@ class Entry:
         "shared_kib",
         "sizes",
         "start",
+        "weighed_kib",
+        "weight",
     )
 
     def __init__(self, stat: Stat) -> None:
@@ -71,8 +73,15 @@ class Entry:
         """What its death returns of files in memory, as long as that was looked at lately."""
         self.files_until_ms = 0.0
         self.sizes: Sizes | None = None
+        self.weight = 0.0
+        """What a compressor leaves of its pages, by a sample; 0: not known. ``weighed_kib``: how large it was then."""
+        self.weighed_kib = 0
         self.activity = -1
         self.idle_since_ms = 0.0
+
+    def size_kib(self) -> int:
+        """Anonymous memory, here and in the store; 0 before it was looked at."""
+        return self.sizes.anon_kib + self.sizes.swapped_kib if self.sizes is not None else 0
 
     def go_on_from(self, known: Entry) -> None:
         """Keep what was measured of the same process before."""
@@ -80,10 +89,12 @@ class Entry:
         self.files_kib, self.files_until_ms = known.files_kib, known.files_until_ms
         self.activity, self.idle_since_ms = known.activity, known.idle_since_ms
         self.respawned = known.respawned
+        self.weight, self.weighed_kib = known.weight, known.weighed_kib
 
 
-def take_set(entry: Entry, slot: Slot | None) -> None:
+def take_set(entry: Entry, registry: Registry | None, pid: int) -> None:
     """Apply what was set for a process: over its rule only by who may do all, and else only to lower it."""
+    slot = registry.find(pid, entry.start) if registry is not None else None
     if slot is None:
         return
     entry.said = slot.flags

@@ -217,6 +217,8 @@ class Helper:
             self._scout.scan()
             self._scan_due_ms = _now_ms() + SCAN_EVERY_MS
         self._scout.measure(private=self._nice == NICE_CALM)
+        if self._nice == NICE_CALM and self._care.store.packs:
+            self._scout.weigh(self._plan.page_kib * 1024)
         self._brake.look(self._scout.pids())
         self._publish()
         self._sample_grower()

@@ -22,7 +22,7 @@ LEFT_KEPT = 8
 
 @value
 class Slot:
-    """One process: ``flags`` are those of ``helper.entry``, ``group`` 0 for none, ``owner`` set it; the name is UTF-8."""
+    """One process: ``flags`` are those of ``helper.entry``, ``group`` 0 for none; ``owner`` set it."""
 
     pid: int
     start_ticks: int

@@ -44,25 +44,38 @@ def largest_anonymous(maps: bytes) -> tuple[int, int] | None:
     return best
 
 
-def ratio_of(pages: list[bytes]) -> float | None:
-    """An estimate of the ratio at which the store takes these pages; None without pages.
+def shares_of(pages: list[bytes]) -> list[float]:
+    """An estimate of what a compressor leaves of each page, 0..1.
 
     A compressor of the LZ4 kind saves what it has seen before, in pieces of four bytes and more: distinct words count
     what it has not. Words that repeat out of alignment are missed, so the estimate errs to the safe side.
     """
-    words = distinct = 0
+    shares = []
     for page in pages:
         view = memoryview(page[: len(page) // WORD_BYTES * WORD_BYTES]).cast("I")
-        words += len(view)
-        distinct += len(set(view))
-    if not words:
+        if view:
+            shares.append(len(set(view)) / len(view))
+    return shares
+
+
+def ratio_of(pages: list[bytes]) -> float | None:
+    """An estimate of the ratio at which the store takes these pages; None without pages."""
+    shares = shares_of(pages)
+    if not shares:
         return None
-    ratio = min(RATIO_MAX, max(RATIO_MIN, words / distinct))
+    ratio = min(RATIO_MAX, max(RATIO_MIN, len(shares) / sum(shares)))
     return ratio if ratio >= NOISE else RATIO_MIN
 
 
 def sample_ratio(proc: str, pid: int, page_bytes: int, choose: Callable[[int], int] | None = None) -> float | None:
-    """The estimate for a process, from a few resident pages at random; None when it is gone or hides its memory.
+    """The estimate for a process, from a few resident pages at random; None when it is gone or hides its memory."""
+    return ratio_of(sample_pages(proc, pid, page_bytes, choose))
+
+
+def sample_pages(
+    proc: str, pid: int, page_bytes: int, choose: Callable[[int], int] | None = None, most: int = PAGES
+) -> list[bytes]:
+    """A few resident pages of its largest mapping at random; none when it is gone or hides its memory.
 
     Only pages that pagemap shows as present are read (Documentation/admin-guide/mm/pagemap.rst), so nothing is
     swapped in for it.
@@ -70,28 +83,28 @@ def sample_ratio(proc: str, pid: int, page_bytes: int, choose: Callable[[int], i
     choose = choose or Dice(pid).below
     mapping = largest_anonymous(read_whole(f"{proc}/{pid}/maps", MAPS_BYTES) or b"")
     if mapping is None or mapping[1] < page_bytes:
-        return None
+        return []
     pages: list[bytes] = []
     try:
         pagemap = os.open(f"{proc}/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return None
+        return []
     try:
         memory = os.open(f"{proc}/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         os.close(pagemap)
-        return None
+        return []
     try:
         for _ in range(PROBES):
             page = mapping[0] // page_bytes + choose(mapping[1] // page_bytes)
             entry = os.pread(pagemap, 8, page * 8)
             if len(entry) == 8 and int.from_bytes(entry, "little") & PRESENT:
                 pages.append(os.pread(memory, page_bytes, page * page_bytes))
-            if len(pages) >= PAGES:
+            if len(pages) >= most:
                 break
     except (OSError, OverflowError):
-        return None
+        return []
     finally:
         os.close(pagemap)
         os.close(memory)
-    return ratio_of(pages)
+    return pages

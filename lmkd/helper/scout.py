@@ -8,9 +8,9 @@ import time
 
 from lmkd.helper.entry import Classes, Entry, take_set
 from lmkd.helper.facts import Matcher
+from lmkd.helper.gain import gain_kib, is_to_be_weighed, mean_weight, weight_of
 from lmkd.helper.mirror import Mirror
-from lmkd.kernel.counters import find_number
-from lmkd.kernel.pinned import read_once
+from lmkd.helper.sample import sample_pages, shares_of
 from lmkd.kernel.proc_events import parse_events
 from lmkd.kernel.process import (
     list_pids,
@@ -18,6 +18,7 @@ from lmkd.kernel.process import (
     read_cmdline,
     read_exe,
     read_oom_score_adj,
+    read_private_kib,
     read_sizes,
     read_stat,
 )
@@ -38,6 +39,8 @@ SHARE_WORTH = 4
 COMMAND_MIN_KIB = 256
 """Nobody smaller is ended, so nobody smaller has to be known again; of a dying process it cannot be read any more."""
 DEAD_KEPT = 8
+WEIGHED_AT_ONCE, WEIGHED_PAGES = 4, 16
+"""So many processes are sampled in one look at all, in so many pages: a sample takes some 7 ms of a 500 MIPS core."""
 EVENT_BYTES = 65536
 
 
@@ -45,13 +48,9 @@ class Scout:
     """Owns the entries. ``excluded`` are lmkd's own processes, which are nobody's victims."""
 
     def __init__(
-        self,
-        plan: Plan,
-        excluded: Iterable[int],
-        report: Callable[[str, tuple[tuple[str, object], ...], str], None],
+        self, plan: Plan, excluded: Iterable[int], report: Callable[[str, tuple[tuple[str, object], ...], str], None]
     ) -> None:
-        self.registry: Registry | None = None
-        """What is set for processes; None as long as nothing ever was."""
+        self.registry: Registry | None = None  # None as long as nothing was ever set for any process
         self._plan = plan
         self._proc = plan.proc
         self._excluded = set(excluded)
@@ -163,17 +162,25 @@ class Scout:
                 if adj is not None:
                     entry.priority = adj
             if private and self._may_share(entry, sizes):
-                entry.shared_kib = max(0, sizes.anon_kib - self._private_kib(pid, sizes.anon_kib))
+                entry.shared_kib = max(0, sizes.anon_kib - read_private_kib(self._proc, pid, sizes.anon_kib))
+
+    def weigh(self, page_bytes: int) -> None:
+        """Look into pages of a few of those whose pages are not known."""
+        for pid in [pid for pid, entry in self._entries.items() if is_to_be_weighed(entry)][:WEIGHED_AT_ONCE]:
+            entry = self._entries[pid]
+            pages = sample_pages(self._proc, pid, page_bytes, most=WEIGHED_PAGES)
+            entry.weight = weight_of(shares_of(pages)) or entry.weight
+            entry.weighed_kib = entry.size_kib()
 
     def candidates(self, store_share: float) -> list[Candidate]:
         """All that could be ended; ``store_share`` is what a swapped page occupies in the store (1.0: all of it)."""
         found = []
-        t_ms = _now_ms()
+        t_ms, mean = _now_ms(), mean_weight(self._entries.values())
         for pid, entry in self._entries.items():
             sizes = entry.sizes
             if sizes is None or pid == 1:
                 continue
-            gain = max(0, sizes.anon_kib - entry.shared_kib) + int(sizes.swapped_kib * store_share)
+            gain = gain_kib(entry, sizes, store_share, mean)
             gain += entry.files_kib if t_ms < entry.files_until_ms else 0
             found.append(
                 Candidate(
@@ -268,8 +275,7 @@ class Scout:
             entry.cgroup = read_cgroup(self._proc, pid) if rule.group == "cgroup" else ""
         else:
             entry.priority = entry.base_adj
-        if self.registry is not None:
-            take_set(entry, self.registry.find(pid, stat.start_ticks))
+        take_set(entry, self.registry, pid)
         self._mirror.write(pid, adj, entry.priority)
         parent = self._entries.get(stat.parent)
         entry.forked = parent is not None and read_exe(self._proc, pid) == read_exe(self._proc, stat.parent)
@@ -285,14 +291,6 @@ class Scout:
         if parent is not None and not parent.own_adj and adj == parent.priority == PRIORITY_NEVER:
             return parent.base_adj
         return adj
-
-    def _private_kib(self, pid: int, anon_kib: int) -> int:
-        """Memory that is this process's alone (smaps_rollup, Linux 4.14): what its death alone returns."""
-        data = read_once(f"{self._proc}/{pid}/smaps_rollup")
-        if not data:
-            return anon_kib
-        clean, dirty = find_number(data, b"Private_Clean:"), find_number(data, b"Private_Dirty:")
-        return anon_kib if clean is None or dirty is None else min(anon_kib, clean + dirty)
 
 
 def _now_ms() -> float:

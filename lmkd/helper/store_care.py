@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import select
 
 from lmkd.helper.compactor import Compactor
+from lmkd.helper.gain import PAIRING
 from lmkd.helper.stores import SwapWatch, share_of
+from lmkd.kernel.pinned import read_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,12 +39,16 @@ class StoreCare:
         self._block = plan.sys_block
         self._busy = exchange.set_store_busy if exchange is not None else _nothing
         self._zswap: ZswapStat | None = None
+        self.packs = True
+        """What compresses better takes less; in a pool that pairs pages it takes half of one."""
         self._rejects: Rejects | None = None
         if plan.zswap_limit:
             from lmkd.helper.rejects import Rejects  # as the tender below: only this kind of store pays for them
             from lmkd.kernel.zswap_stat import ZswapStat
 
             self._zswap = ZswapStat(plan.proc, plan.zswap_limit)
+            pool = read_once(os.path.join(os.path.dirname(plan.zswap_limit), "zpool")) or b""  # gone in Linux 6.18
+            self.packs = pool.strip() != PAIRING
             self._rejects = Rejects(ZSWAP_COUNTERS, f"{plan.proc}/vmstat", report)
         self._swaps = SwapWatch(plan, report, exchange.set_stores if exchange is not None else None)
         self._compactor = Compactor(plan.zram_stat, report)
@@ -72,6 +79,11 @@ class StoreCare:
         """What a swapped page occupies."""
         stat = self._zswap.sample() if self._zswap is not None else None
         return self._swaps.share() if stat is None else share_of(stat.orig_kib, stat.used_kib)
+
+    def algorithm(self) -> str:
+        """The compression algorithm of lmkd's own zram; empty where that cannot be read."""
+        data = read_once(f"{self._block}/zram{self._swaps.own}/comp_algorithm") or b""
+        return data.partition(b"[")[2].partition(b"]")[0].decode("ascii", "replace")
 
     def look(self, t_ms: float) -> None:
         """All were just looked at: is anything refused?"""

@@ -1,8 +1,10 @@
-"""The trial of the store's algorithms, once, in calm: ``lmkd store trial`` as a process of its own, at nice 19.
+"""The trial of the store's algorithms, once, in calm, and the move of the store to the one that it picked.
 
-Nothing is measured here: the program is short-lived, and so costs the resident processes nothing. It is told to end as
-soon as memory is looked at anew, which the guard has done only when the board is not calm; it then removes its device,
-and another is tried later. One that was killed leaves a device behind, which ``--clear`` removes.
+Each is a process of its own at nice 19 (``lmkd store trial``, ``lmkd store move --if-better``): nothing is measured or
+moved here, so the resident processes pay nothing for it. It is told to end as soon as memory is looked at anew, which
+the guard has done only when the board is not calm, and another is tried later. A trial then removes its device; one
+that was killed leaves it behind, which ``--clear`` removes. A move ends at once, and the next one (or the next start)
+finishes it: no page is anywhere but on one of the two devices or in memory.
 """
 
 from __future__ import annotations
@@ -27,22 +29,36 @@ ADJ = 1000
 ROOM_PART, ROOM_KIB = 4, 32 << 10
 APPS_PART = 8
 """With less than this part of RAM in use by applications there is nothing to sample."""
-CLEAR = ("--clear",)
+MOVE_MS = 20_000.0
+"""Calm before a move: what was stored is not needed at this moment, and the trial before it was in calm too."""
+TRY, CLEAR, MOVE = ("trial",), ("trial", "--clear"), ("move", "--if-better")
 WAITING, RUNNING, STOPPED, DONE = range(4)
 
 
 class TrialRun:
-    """Owns the one trial of this helper's life."""
+    """Owns the one trial of this helper's life, and the one move.
+
+    ``algorithm`` tells the store's own; None for a store that nothing is moved of. ``files`` is the configuration in
+    force, empty for the system's.
+    """
 
     def __init__(
-        self, command: tuple[str, ...], proc: str, report: Callable[[str, tuple[tuple[str, object], ...], str], None]
+        self,
+        command: tuple[str, ...],
+        proc: str,
+        report: Callable[[str, tuple[tuple[str, object], ...], str], None],
+        algorithm: Callable[[], str] | None,
+        action: tuple[str, ...] = TRY,
+        files: tuple[str, ...] = (),
     ) -> None:
-        self._command, self._meminfo, self._report = (*command, "store", "trial"), f"{proc}/meminfo", report
+        self._command, self._meminfo, self._report = (*command, "store"), f"{proc}/meminfo", report
+        self._algorithm = algorithm
+        self._files = tuple(word for path in files for word in ("--config", path))
         self._state = WAITING
-        self._pause_ms = FIRST_MS
+        self._action = action
+        self._pause_ms = MOVE_MS if action == MOVE else FIRST_MS
         self._due_ms: float | None = None
         self._child = 0
-        self._options: tuple[str, ...] = ()
         self._looks = 0
 
     def timeout_ms(self, now_ms: float) -> float | None:
@@ -55,7 +71,7 @@ class TrialRun:
 
     def disturb(self, now_ms: float) -> None:
         """It is not calm: end what runs, wait anew."""
-        if self._state == RUNNING and not self._options:
+        if self._state == RUNNING and self._action != CLEAR:
             self._stop()
         elif self._state == WAITING:
             self._due_ms = now_ms + self._pause_ms
@@ -83,14 +99,17 @@ class TrialRun:
         total, available, apps = (find_number(data, key) for key in (b"MemTotal:", b"MemAvailable:", b"AnonPages:"))
         if total is None or available is None or apps is None:
             return False
-        has_room = available >= max(total // ROOM_PART, ROOM_KIB)
-        return has_room and (self._options == CLEAR or apps >= total // APPS_PART)
+        room = max(total // ROOM_PART, ROOM_KIB)
+        if self._action == MOVE:
+            size, free = find_number(data, b"SwapTotal:"), find_number(data, b"SwapFree:")
+            return size is not None and free is not None and available >= room + size - free
+        return available >= room and (self._action == CLEAR or apps >= total // APPS_PART)
 
     def _start(self) -> None:
         environment = {**os.environ}
         environment.pop("NOTIFY_SOCKET", None)
         try:
-            self._child = spawn((*self._command, *self._options), environment, ADJ, NICE, quiet=True)
+            self._child = spawn((*self._command, *self._action, *self._files), environment, ADJ, NICE, quiet=True)
             self._state, self._looks = RUNNING, 0
         except OSError as error:
             self._finish(f"cannot be run: {error.strerror}")
@@ -103,16 +122,32 @@ class TrialRun:
                 self._stop() if self._looks == RUNNING_MAX else self._signal(_signal.SIGKILL)
             return
         code = os.waitstatus_to_exitcode(status)
-        if self._options:
+        if self._action == MOVE:
+            self._moved(code)
+        elif self._action == CLEAR:
             self._finish("was killed; its device is removed" if code == 0 else f"was killed; clearing failed: {code}")
         elif code < 0:
-            self._state, self._options = WAITING, CLEAR
+            self._state, self._action = WAITING, CLEAR
         elif code and self._state == STOPPED:
-            self._state, self._pause_ms = WAITING, min(2 * self._pause_ms, LAST_MS)
+            self._later()
         elif code:
             self._finish(f"ended with {code}: see lmkd store trial")
         else:
-            self._finish("remembered, in force when the store is made the next time")
+            self._finish("remembered")
+            if self._algorithm is not None:
+                self._state, self._action, self._pause_ms = WAITING, MOVE, MOVE_MS
+
+    def _moved(self, code: int) -> None:
+        if code == 0:
+            self._finish("the store has the algorithm that the trial picked")
+        elif self._state == STOPPED or self._pause_ms < LAST_MS:
+            self._say("ended, or no room: tried again in calm")
+            self._later()
+        else:
+            self._finish(f"ended with {code}: see lmkd store move --if-better")
+
+    def _later(self) -> None:
+        self._state, self._pause_ms = WAITING, min(2 * self._pause_ms, LAST_MS)
 
     def _stop(self) -> None:
         self._state = STOPPED
@@ -126,4 +161,10 @@ class TrialRun:
 
     def _finish(self, outcome: str) -> None:
         self._state = DONE
-        self._report("trial", (("outcome", outcome),), "info")
+        self._say(outcome)
+
+    def _say(self, outcome: str) -> None:
+        if self._action == MOVE and self._algorithm is not None:
+            self._report("store_move", (("outcome", outcome), ("algorithm", self._algorithm())), "info")
+        else:
+            self._report("trial", (("outcome", outcome),), "info")

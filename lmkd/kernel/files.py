@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     AnyPath = str | os.PathLike[str]
 
 _CHUNK_BYTES = 65536
+_UNFINISHED = ".new"
 _LIMIT_BYTES = 16 * 1024 * 1024
 _ABSENT = (errno_names.ENOENT, errno_names.ENOTDIR, errno_names.ENODEV, errno_names.ENXIO)
 
@@ -149,7 +150,7 @@ def write_text(path: AnyPath, text: str) -> None:
 def write_atomic(path: AnyPath, text: str) -> None:
     """Replace a file of lmkd's own by a new content, whole or not at all, also across a crash (mode 0644)."""
     target = os.fspath(path)
-    temporary = f"{target}.{os.getpid()}.new"
+    temporary = f"{target}.{os.getpid()}{_UNFINISHED}"
     try:
         os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
         descriptor = os.open(
@@ -162,3 +163,11 @@ def write_atomic(path: AnyPath, text: str) -> None:
         os.replace(temporary, target)
     except OSError as error:
         raise KernelInterfaceError(f"{target}: cannot write: {errno_text(error)}") from error
+
+
+def remove_unfinished(folder: AnyPath, proc: AnyPath) -> None:
+    """Remove what ``write_atomic`` of processes that are dead left in the folder. OSError as it comes."""
+    for name in os.listdir(folder):
+        pid = name.removesuffix(_UNFINISHED).rpartition(".")[2]
+        if name.endswith(_UNFINISHED) and pid.isdigit() and not os.path.exists(os.path.join(proc, pid)):
+            os.unlink(os.path.join(folder, name))

@@ -70,6 +70,13 @@ def write(roots: Roots, name: str, number: int) -> int:
     return number
 
 
+def may_be(name: str, asked: int, now: int) -> bool:
+    """Whether ``now`` can be what ``write`` has made of ``asked``."""
+    if name == LRU_GEN:
+        return now | asked == asked
+    return now == asked or (name == SWAPPINESS and now == min(asked, SWAPPINESS_MAX_BEFORE_5_8))
+
+
 def _is_mask(text: str) -> bool:
     digits = text.strip().removeprefix("0x")
     return len(digits) == 4 and text.startswith("0x") and all(digit in "0123456789abcdef" for digit in digits)

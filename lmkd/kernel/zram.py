@@ -145,6 +145,12 @@ def hot_add(roots: Roots) -> int:
     return read_int(roots.sys / "class" / "zram-control" / "hot_add")
 
 
+def next_number(roots: Roots) -> int:
+    """The number that ``hot_add`` gives as long as nobody else asks: the lowest that is free (idr_alloc)."""
+    there = devices(roots)
+    return next(number for number in range(len(there) + 1) if number not in there)
+
+
 def hot_remove(roots: Roots, number: int) -> None:
     """Remove a device; the kernel refuses with EBUSY while it is open."""
     write_text(roots.sys / "class" / "zram-control" / "hot_remove", str(number))

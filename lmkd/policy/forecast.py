@@ -39,8 +39,13 @@ def observe(forecast: Forecast, t_ms: float, total_kib: int, restated_kib: int =
     ``restated_kib`` is by how much the headroom is judged higher only because the store's ratio is now known better:
     that is no consumption, so the earlier points move with it.
     """
-    recent = tuple((at, kib + restated_kib) for at, kib in forecast.points[-POINTS_MAX:])
-    kept = tuple(point for point in recent if t_ms - point[0] <= SLOW_MS) or recent[-1:]
+    recent = forecast.points[-POINTS_MAX:]
+    if restated_kib:
+        recent = tuple((at, kib + restated_kib) for at, kib in recent)
+    first = 0
+    while first < len(recent) - 1 and t_ms - recent[first][0] > SLOW_MS:
+        first += 1
+    kept = recent[first:]
     if len(kept) >= 2 and t_ms - kept[-2][0] < SPAN_MIN_MS:
         kept = kept[:-1]  # many wake-ups at one moment must not push out the points that a slope needs
     points = (*_thinned(kept, t_ms), (t_ms, total_kib))

@@ -14,6 +14,8 @@ HYSTERESIS_PCT = 3
 REASONS = ("headroom is enough", f"headroom below {LOW_PCT}% of RAM", f"headroom below {MODERATE_PCT}% of RAM")
 """Of the levels below critical."""
 OWN_PCT = 60
+VAIN_S = 2000
+"""So many pages a second that the store refuses are reclaim in vain: at 48 us each a tenth of a 500 MIPS core."""
 
 
 @value
@@ -27,6 +29,8 @@ class Stall:
     some_pct: float = 0.0
     full_pct: float = 0.0
     refaults_s: float = 0.0
+    refused: int | None = None
+    refused_s: float = 0.0
 
 
 @value
@@ -62,14 +66,16 @@ def measure_stall(stall: Stall, sample: Sample, window_ms: float) -> Stall:
     known = sample.refault_anon is not None or sample.refault_file is not None
     refaults = (sample.refault_anon or 0) + (sample.refault_file or 0) if known else None
     if stall.since_ms < 0 or sample.t_ms - stall.since_ms > 10 * window_ms:
-        return Stall(sample.t_ms, sample.some_us, sample.full_us, refaults)
+        return Stall(sample.t_ms, sample.some_us, sample.full_us, refaults, refused=sample.refused)
     elapsed = sample.t_ms - stall.since_ms
     if elapsed < window_ms:
         return stall
     some = (sample.some_us - stall.some_us) / elapsed / 10
     full = (sample.full_us - stall.full_us) / elapsed / 10
     counted = 0 if refaults is None or stall.refaults is None else refaults - stall.refaults
-    return Stall(sample.t_ms, sample.some_us, sample.full_us, refaults, some, full, counted / elapsed * 1000)
+    in_vain = 0 if sample.refused is None or stall.refused is None else sample.refused - stall.refused
+    rates = counted / elapsed * 1000, sample.refused, in_vain / elapsed * 1000
+    return Stall(sample.t_ms, sample.some_us, sample.full_us, refaults, some, full, *rates)
 
 
 def judge(settings: Settings, signs: Signs, previous: str) -> Pressure:
@@ -112,6 +118,8 @@ def _reason(settings: Settings, signs: Signs, left_kib: int, lasts_ms: float) ->
     if signs.store_fails_ms is not None and signs.store_fails_ms <= 2 * settings.kill_horizon_ms:
         return "the store's pool is full before a kill could help"
     budget_pct = settings.stall_budget_ms * 100 / settings.stall_window_ms
+    if store_only and room.free_kib <= 0 and stall.full_pct > budget_pct and stall.refused_s >= VAIN_S:
+        return "the kernel reclaims in vain: the store refuses what it gets"
     # With all that is idle in the store already, reclaim turns over what runs together with what grows.
     scarce = left_kib < settings.stall_free_kib or signs.own_pct >= OWN_PCT
     if scarce and room.free_kib <= 0 and stall.full_pct > budget_pct and stall.refaults_s > 0:

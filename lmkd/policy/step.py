@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lmkd.model import FLAG_RESPAWNED, Explain, Kill, Note, Refresh, Sample, Settings, Trim, Wake
+from lmkd.held import Explain
+from lmkd.model import FLAG_RESPAWNED, Kill, Note, Refresh, Sample, Settings, Trim, Wake
 from lmkd.policy import asked, freeze, renice, tmpfs, trim
 from lmkd.policy import flight as flights
 from lmkd.policy import forecast as forecasts
@@ -45,8 +46,7 @@ class State:
     level: str = "calm"
     ended: tuple[tuple[int, int], ...] = ()
     """Victims of recent decisions: dead or stuck, and perhaps still in a table that was made before."""
-    asked: tuple[tuple[int, int], ...] = ()
-    """Kills that were asked for, and wait for their turn."""
+    asked: tuple[tuple[int, int], ...] = ()  # kills that were asked for, and wait for their turn
     refreshed_ms: float = -1e9
     refused_ms: float = -1e9
     trimmed_ms: float = -1e9

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lmkd.held import Clean, Tend, TmpfsAnswer
-from lmkd.model import FLAG_DECLARED_FOREGROUND, PRIORITY_FOREGROUND, Candidate, Explain, Note, Sample, Settings, Victim
+from lmkd.held import Clean, Explain, Tend, TmpfsAnswer
+from lmkd.model import FLAG_DECLARED_FOREGROUND, PRIORITY_FOREGROUND, Candidate, Note, Sample, Settings, Victim
 from lmkd.policy.flight import free_for_receipt_kib
 from lmkd.policy.growth import ShmemWatch
 from lmkd.policy.pressure import LOW_PCT

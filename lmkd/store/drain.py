@@ -36,6 +36,11 @@ def extra_stores(found: Found) -> tuple[InUse, ...]:
     return tuple(item for item in found.in_use if item.ours and item is not found.store)
 
 
+def unused(found: Found) -> tuple[int, ...]:
+    """Devices that lmkd had added and that nobody has given a size."""
+    return tuple(number for number in found.free if hot_added(found.record, number))
+
+
 def held_by(roots: Roots, store: InUse) -> StoreState:
     """What the device holds, as far as it matters for taking it down."""
     stat = zram.mm_stat(roots, store.number)
@@ -90,8 +95,8 @@ def finish(roots: Roots, found: Found, port: Effects, report: Report) -> bool:
     for number in found.half_made:
         free(number, hot_added(record, number), port)
         report("store_reset", {"device": f"zram{number}"})
-    unused = tuple(number for number in found.free if hot_added(record, number))
-    for number in unused:
+    empty = unused(found)
+    for number in empty:
         port.hot_remove(number)
     noted = record is not None and (record.draining != left or zram.device_number(record.device) != store.number)
     if noted or extra or found.half_made:
@@ -99,4 +104,4 @@ def finish(roots: Roots, found: Found, port: Effects, report: Report) -> bool:
         was_added = bool(left) and hot_added(record, zram.device_number(left) or 0)
         note = StoreRecord(boot_id(roots), f"zram{store.number}", UP, added, False, left, was_added)
         port.save(store_path(roots), format_record(note))
-    return bool(noted or extra or found.half_made or unused)
+    return bool(noted or extra or found.half_made or empty)

@@ -10,7 +10,7 @@ import time
 from lmkd.errors import KernelInterfaceError, StoreError
 from lmkd.kernel import modules, swap, sysctl, zram
 from lmkd.kernel.blank import write_mark
-from lmkd.kernel.files import errno_of, errno_text, write_atomic, write_text
+from lmkd.kernel.files import errno_of, errno_text, remove_unfinished, write_atomic, write_text
 from lmkd.store.nodes import ensure_node
 
 TYPE_CHECKING = False
@@ -125,6 +125,8 @@ class KernelEffects(Effects):
                     if time.monotonic() > deadline_s:
                         raise StoreError(f"{path}: another lmkd is changing the store; try again") from error
                     time.sleep(_POLL_S)
+            with contextlib.suppress(OSError):
+                remove_unfinished(self._roots.run, self._roots.proc)
             yield
         finally:
             os.close(descriptor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lmkd.errors import KernelInterfaceError
 from lmkd.kernel import swap, zram
-from lmkd.store.record import UP, StoreRecord, read_record
+from lmkd.store.record import ADDING, UP, StoreRecord, read_record
 from lmkd.store.trial_note import scratch_device
 from lmkd.values import value
 
@@ -58,7 +58,7 @@ def _is_ours(roots: Roots, number: int, noted: int | None) -> bool:
 def find(roots: Roots) -> Found:
     """Look at every zram device. KernelInterfaceError when /proc/swaps or a disksize cannot be read."""
     record = read_record(roots)
-    noted = zram.device_number(record.device) if record is not None else None
+    noted = zram.device_number(record.device) if record is not None and record.phase != ADDING else None
     in_use = []
     for entry in swap.swaps(roots):
         number = zram.device_number(entry.path)

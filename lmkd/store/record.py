@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
     from lmkd.kernel.files import Roots
 
+ADDING = "adding"
+"""The device is asked for, and may be there: one of that number is lmkd's as long as nobody gave it a size."""
 MAKING = "making"
 UP = "up"
 TAKING_DOWN = "taking-down"
-PHASES = (MAKING, UP, TAKING_DOWN)
+PHASES = (ADDING, MAKING, UP, TAKING_DOWN)
 
 
 @value

@@ -10,6 +10,7 @@ from lmkd.kernel import zswap
 from lmkd.store import zram_store, zswap_store
 from lmkd.store.device_effects import DeviceEffects, KernelDeviceEffects
 from lmkd.store.dry_run_devices import DryRunDeviceEffects
+from lmkd.store.record import read_record
 from lmkd.store.state import StoreSpec, StoreState
 from lmkd.values import replace
 
@@ -40,6 +41,8 @@ def bring_up(roots: Roots, spec: StoreSpec, report: Report, effects: DeviceEffec
             _use_other(report, spec.kind, up.kind)
         else:
             try:
+                if read_record(roots) is not None:  # a crash left a zram half made
+                    zram_store.take_down(roots, report, effects=port)
                 return zswap_store.bring_up(roots, spec, report, port)
             except StoreError as error:
                 cost = "a zram store is used instead"

@@ -38,11 +38,15 @@ _COSTS = (
 
 @value
 class Kept:
-    """One tunable: the value from before lmkd and the one that lmkd set."""
+    """One tunable: the value from before lmkd and the one that lmkd set.
+
+    ``asked``: it was about to be set, and the kernel may have made less of it than ``set_to``, or nothing yet.
+    """
 
     name: str
     old: int
     set_to: int
+    asked: bool = False
 
 
 def kept_path(roots: Roots) -> Path:
@@ -62,7 +66,7 @@ def parse_kept(text: str, boot: str) -> tuple[Kept, ...]:
             continue
         name, old, set_to = row.get("name"), row.get("old"), row.get("set_to")
         if isinstance(name, str) and type(old) is int and type(set_to) is int:
-            kept.append(Kept(name, old, set_to))
+            kept.append(Kept(name, old, set_to, row.get("asked") is True))
     return tuple(kept)
 
 
@@ -97,8 +101,8 @@ def apply(roots: Roots, wanted: Sysctls, effects: Effects, report: Report) -> No
                 _degraded(report, name, "this kernel does not have it")
         elif now != number:
             changes.append((name, now, number))
-            kept[name] = Kept(name, kept[name].old if name in kept else now, number)
-    if not changes:
+            kept[name] = Kept(name, kept[name].old if name in kept else now, number, True)
+    if not any(item.asked for item in kept.values()):
         return
     boot = boot_id(roots)
     effects.save(kept_path(roots), format_kept(tuple(kept.values()), boot))
@@ -110,11 +114,11 @@ def apply(roots: Roots, wanted: Sysctls, effects: Effects, report: Report) -> No
             continue
         if done != now:  # of a mask the processor may have no more than was set before: Debian's 6.12 on armhf
             report("sysctl", {"name": name, "old": now, "new": done})
-        if done != number:
-            if name != sysctl.LRU_GEN:  # a mask: a processor lacks what some of its bits use
-                _degraded(report, name, f"this kernel takes {done} at most, not {number}")
-            kept[name] = Kept(name, kept[name].old, done)
-            effects.save(kept_path(roots), format_kept(tuple(kept.values()), boot))
+        if done != number and name != sysctl.LRU_GEN:  # a mask: a processor lacks what some of its bits use
+            _degraded(report, name, f"this kernel takes {done} at most, not {number}")
+        kept[name] = Kept(name, kept[name].old, done)
+    certain = tuple(Kept(item.name, item.old, item.set_to) for item in kept.values())
+    effects.save(kept_path(roots), format_kept(certain, boot))
 
 
 def restore(roots: Roots, effects: Effects, report: Report) -> None:
@@ -123,7 +127,8 @@ def restore(roots: Roots, effects: Effects, report: Report) -> None:
     for item in kept:
         try:
             now = sysctl.read(roots, item.name)
-            if now == item.set_to and now != item.old:
+            ours = now == item.set_to or (item.asked and now is not None and sysctl.may_be(item.name, item.set_to, now))
+            if ours and now != item.old:
                 effects.set_sysctl(item.name, item.old)
                 report("sysctl", {"name": item.name, "old": now, "new": item.old})
             elif now not in (None, item.old):

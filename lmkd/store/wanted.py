@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lmkd.store.choice import Board, Rated, auto_size_kib, best
 from lmkd.store.fit import read_memory
+from lmkd.store.record import read_record
 from lmkd.store.remembered import Remembered, recall
 from lmkd.store.state import AUTO, StoreSpec, spec_from_config
 from lmkd.values import replace
@@ -52,6 +53,15 @@ def needs_trial(roots: Roots, config: Config) -> bool:
     """Whether ``auto`` has nothing to go by yet, and a trial is allowed."""
     is_auto = config.store.algorithm == AUTO and config.store.kind != "none"
     return is_auto and config.store.trial and recall(roots, lambda _event, _fields: None) is None
+
+
+def needs_move(roots: Roots, config: Config, state: StoreState) -> bool:
+    """Whether the store that is up should move by itself: to what the trial picked, or since a move was ended."""
+    if not config.store.trial or config.store.kind != "zram" or state.kind != "zram" or state.foreign:
+        return False
+    record = read_record(roots)
+    spec = wanted_here(roots, config, lambda _event, _fields: None)
+    return better_algorithm(spec, state) is not None or (record is not None and record.draining != "")
 
 
 def better_algorithm(spec: StoreSpec, state: StoreState) -> str | None:

@@ -17,7 +17,7 @@ from lmkd.store import drain, fit, sysctls, trial_note
 from lmkd.store.effects import Effects, KernelEffects
 from lmkd.store.extras import limit_may_stay, set_algorithm, set_extras
 from lmkd.store.find import LABEL, Found, InUse, find
-from lmkd.store.record import MAKING, TAKING_DOWN, UP, StoreRecord, boot_id, format_record, store_path
+from lmkd.store.record import ADDING, MAKING, TAKING_DOWN, UP, StoreRecord, boot_id, format_record, store_path
 from lmkd.store.state import NO_STORE, StoreSpec, StoreState
 from lmkd.values import replace
 
@@ -84,6 +84,8 @@ def take_down(roots: Roots, report: Report, force: bool = False, effects: Effect
             for number in found.half_made:
                 drain.free(number, drain.hot_added(found.record, number), port)
                 report("store_reset", {"device": f"zram{number}"})
+            for number in drain.unused(found):
+                port.hot_remove(number)
             port.remove(store_path(roots))
             sysctls.restore(roots, port, report)
     except KernelInterfaceError as error:
@@ -163,7 +165,7 @@ def make(
         port.load_module("zram")
         found = find(roots)
     found = replace(found, half_made=_clear_half_made(found, port, report))
-    for number, hot_added in _candidates(found, port):
+    for number, hot_added in _candidates(roots, found, port, beside):
         try:
             return _prepare(roots, spec, header, (number, hot_added), port, report, beside)
         except KernelInterfaceError as error:
@@ -192,10 +194,31 @@ def _header(page_bytes: int, spec: StoreSpec) -> bytes:
         raise StoreError(f"store: size: {error}") from error
 
 
-def _candidates(found: Found, port: Effects) -> Iterator[tuple[int, bool]]:
-    for number in (*found.half_made, *found.free):
+def _candidates(
+    roots: Roots, found: Found, port: Effects, beside: StoreRecord | None
+) -> Iterator[tuple[int, bool]]:
+    # One that a crash left behind is used, or nobody would remember that lmkd has to remove it.
+    left = (*found.half_made, *drain.unused(found))
+    for number in (*left, *(number for number in found.free if number not in left)):
         yield number, drain.hot_added(found.record, number)
-    yield port.hot_add(), True
+    port.save(store_path(roots), format_record(_note(roots, (zram.next_number(roots), True), ADDING, beside)))
+    try:
+        yield port.hot_add(), True
+    except KernelInterfaceError:
+        _forget(roots, port, beside)
+        raise
+
+
+def _note(roots: Roots, device: tuple[int, bool], phase: str, beside: StoreRecord | None) -> StoreRecord:
+    old, old_added = (beside.device, beside.hot_added) if beside is not None else ("", False)
+    return StoreRecord(boot_id(roots), f"zram{device[0]}", phase, device[1], False, old, old_added)
+
+
+def _forget(roots: Roots, port: Effects, beside: StoreRecord | None) -> None:
+    if beside is not None:
+        port.save(store_path(roots), format_record(beside))
+    else:
+        port.remove(store_path(roots))
 
 
 def _clear_half_made(found: Found, port: Effects, report: Report) -> tuple[int, ...]:
@@ -221,8 +244,7 @@ def _prepare(
     beside: StoreRecord | None,
 ) -> StoreState:
     number, hot_added = device
-    old, old_added = (beside.device, beside.hot_added) if beside is not None else ("", False)
-    record = StoreRecord(boot_id(roots), f"zram{number}", MAKING, hot_added, False, old, old_added)
+    record = _note(roots, device, MAKING, beside)
     is_sized = False
     try:
         port.save(store_path(roots), format_record(record))
@@ -259,10 +281,7 @@ def _undo(
     try:
         if is_sized or hot_added:
             drain.free(number, hot_added, port, is_sized)
-        if beside is not None:
-            port.save(store_path(roots), format_record(beside))
-        else:
-            port.remove(store_path(roots))
+        _forget(roots, port, beside)
     except LmkdError:
         pass
 

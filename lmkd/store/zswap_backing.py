@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+
 from lmkd.errors import KernelInterfaceError, StoreError
 from lmkd.kernel import device_mapper, loop, swap, zram
 from lmkd.kernel.device_mapper import SECTOR_BYTES, Target
-from lmkd.kernel.files import read_text_or_none
-from lmkd.store.record import MAKING, boot_id
+from lmkd.kernel.files import errno_of, read_text_or_none
+from lmkd.store.record import ADDING, MAKING, boot_id
 from lmkd.store.zswap_find import (
     CLOSED,
     LABEL,
@@ -116,8 +118,9 @@ class Backing:
         number = next(free, None)
         hot_added = number is None
         if number is None:
+            self._note(phase=ADDING, header=f"zram{zram.next_number(self._roots)}", hot_added=True)
             number = self._port.hot_add()
-        self._note(header=f"zram{number}", hot_added=hot_added)
+        self._note(phase=MAKING, header=f"zram{number}", hot_added=hot_added)
         self._port.ensure_node(number)
         return f"zram{number}"
 
@@ -141,6 +144,8 @@ def free(roots: Roots, found: ZswapFound, port: DeviceEffects) -> tuple[str, ...
     if found.form == MAPPED and found.device:
         port.map_remove(MAP_NAME)
         freed.append(found.device)
+    elif found.form == MAPPED and found.record is not None and found.record.phase == MAKING:
+        _remove_unseen(port)
     closed = (found.device,) if found.form == CLOSED and found.device and found.device not in found.headers else ()
     for name in (*closed, *found.headers):
         number = zram.device_number(name)
@@ -152,6 +157,15 @@ def free(roots: Roots, found: ZswapFound, port: DeviceEffects) -> tuple[str, ...
     if header_path(roots).exists():
         port.remove(header_path(roots))
     return tuple(freed)
+
+
+def _remove_unseen(port: DeviceEffects) -> None:
+    """A map that was made and given no table is nowhere in sysfs (Linux 6.1 and later), and its name is taken."""
+    try:
+        port.map_remove(MAP_NAME)
+    except KernelInterfaceError as error:
+        if errno_of(error) not in (errno.ENXIO, errno.ENOENT, errno.ENODEV):
+            raise
 
 
 def _free_zram(roots: Roots, number: int, record: ZswapRecord | None, port: DeviceEffects) -> None:

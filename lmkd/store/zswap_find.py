@@ -9,7 +9,7 @@ from __future__ import annotations
 from lmkd.errors import KernelInterfaceError
 from lmkd.kernel import device_mapper, loop, swap, zram
 from lmkd.kernel.files import read_text_or_none
-from lmkd.store.record import PHASES, UP, boot_id, parse_object
+from lmkd.store.record import ADDING, PHASES, UP, boot_id, parse_object
 from lmkd.values import as_dict, value
 
 TYPE_CHECKING = False
@@ -147,12 +147,15 @@ def _headers(
     """Devices that hold a header of ours and nothing else: by what the map stands on, the note, or their label."""
     found = []
     in_work = record.header if record is not None and record.phase != UP else None
+    adding = record is not None and record.phase == ADDING
     for number in zram.devices(roots):
         name = f"zram{number}"
         held = zram.holders(roots, number)
         if name in in_use or (held and held != (device,)):
             continue
-        if held or name == in_work or (zram.disksize_kib(roots, number) and _labelled(roots, number)):
+        size_kib = zram.disksize_kib(roots, number)
+        is_in_work = name == in_work and not (adding and size_kib)
+        if held or is_in_work or (size_kib and _labelled(roots, number)):
             found.append(name)
     looped = loop.find(roots, header_path(roots))
     return (*found, looped) if looped is not None else tuple(found)

@@ -243,9 +243,8 @@ def _wishes(spec: StoreSpec, ram_kib: int, form: str, others: bool) -> tuple[tup
     if not others:
         limits.append(Wish(zswap.WRITEBACK, ("0",)))
     pool = POOL_AUTO if spec.pool == AUTO else spec.pool
-    names = tuple(name for name in PREFERENCE if name != spec.algorithm)
-    if spec.algorithm != AUTO:
-        names = (spec.algorithm, *names)
+    first = spec.preferred if spec.algorithm == AUTO else spec.algorithm
+    names = (*([first] if first else []), *(name for name in PREFERENCE if name != first))
     return tuple(limits), (
         Wish(zswap.POOL, (pool,), "" if pool == POOL_AUTO and spec.pool == AUTO else "another allocator is used"),
         Wish(zswap.COMPRESSOR, names, "" if spec.algorithm == AUTO else "another algorithm is used"),

@@ -41,7 +41,7 @@ def build_layer(layer: Layer, base: Base, disk: Path, progress: Progress) -> Non
         tree = Path(scratch) / "layer"
         for name in ("guest", "etc", "files", "site"):
             (tree / name).mkdir(parents=True)
-        for script in GUEST_DIR.glob("*.sh"):
+        for script in (*GUEST_DIR.glob("*.sh"), *GUEST_DIR.glob("*.py")):
             shutil.copy2(script, tree / "guest" / script.name)
             (tree / "guest" / script.name).chmod(0o755)
         (tree / "guest/main.sh").write_text(layer.main, encoding="utf-8")

@@ -53,6 +53,13 @@ store:
   writeback: {idle: true, huge: true, idle_age: 1s, daily_limit: 4M}
 """
 
+# What lies in the store changes by deaths alone, and lmkd ends others first, not the one that grows.
+RETURNS = """\
+store: {{{store}, algorithm: lz4, mem_limit: 60%, trial: false}}
+trim: {{background: false, cached: false}}
+policy: {{runaway: false}}
+"""
+
 _APPS = "size=12M,compress=1,adj=0"
 IN_ORDER = (
     HEARTBEAT,
@@ -130,10 +137,10 @@ TRIALS: tuple[Scenario, ...] = (
     _zswap("zswap", "device-mapper's error target"),
     _zswap("zswap-closed", "a zram that takes nothing", NO_DEVICE_MAPPER),
     Scenario(
-        "trial", "the compression algorithms tried by hand; a trial that is told to end and one that is killed",
+        "trial", "the algorithms tried by hand; one that is ended, one that is killed; the store moves by itself",
         seconds=10,
         after=(". /lmkd/guest/trial.sh",),
-        after_s=60,
+        after_s=110,
         kinds=("trial", "lmkd_event"),
     ),
     Scenario(
@@ -145,11 +152,33 @@ TRIALS: tuple[Scenario, ...] = (
         kinds=("stores", "lmkd_event"),
     ),
     Scenario(
-        "returns", "what 20 deaths return of the store's memory, at once and after compaction, and what was predicted",
-        seconds=10,
-        after=(". /lmkd/guest/returns.sh",),
+        "deaths", "eight applications of unlike memory end one by one: what was predicted, and what came back",
+        seconds=10, config=RETURNS.format(store="kind: zram"),
+        after=(". /lmkd/guest/returns.sh", "returns_of differ 0 8"),
+        after_s=60,
+        kinds=("death",),
+    ),
+    Scenario(
+        "crash", "the store's commands killed at each of their effects, on zram and zswap, and what the next one does",
+        manager="none", seconds=8,
+        after=(". /lmkd/guest/crash.sh",),
         after_s=120,
-        kinds=("death", "half"),
+        kinds=("crash",),
+    ),
+    Scenario(
+        "returns", "what deaths return of the store's memory, at once and after compaction, and what was predicted",
+        seconds=10,
+        after=(
+            ". /lmkd/guest/returns.sh",
+            "returns_of whole 10 2",
+            "returns_of pieces 10 2",
+            "returns_of pages 10 2",
+            "returns_of differ 0 20",
+            "returns_by_lmkd",
+            "lmkd_events",
+        ),
+        after_s=400,
+        kinds=("death", "half", "lmkd_event"),
     ),
     Scenario(
         "priorities", "rules by comm and command line; then applications that ignore SIGTERM",

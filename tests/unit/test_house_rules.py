@@ -19,7 +19,7 @@ RESIDENT_ROOTS = frozenset(
 )
 # Each costs at most some tens of KiB, or nothing (io is there before the first line of ours runs): measured.
 LIGHT = frozenset(
-    ("__future__", "_signal", "_socket", "ctypes", "errno", "fcntl", "gc", "io", "marshal", "math", "mmap")
+    ("__future__", "_operator", "_signal", "_socket", "ctypes", "errno", "fcntl", "gc", "io", "marshal", "math", "mmap")
 ) | {"os", "select", "signal", "stat", "struct", "sys", "time"}
 EFFECTS = frozenset(("os", "time", "socket", "_socket", "select", "signal", "_signal"))
 # Imported by the desk's forked child alone, which may use all of Python and ends with its client.

@@ -8,10 +8,11 @@ zswap_is() { # step, more fields as JSON
     counters=$(cd $COUNTERS && for name in pool_limit_hit reject_alloc_fail reject_compress_poor written_back_pages stored_pages; do
         echo "\"$name\": $(cat $name)"
     done | paste -s -d , -)
+    switch=$(cat /sys/fs/cgroup/memory.zswap.writeback 2> /dev/null || echo null)
     swaps=$(awk 'NR > 1 { print "\"" $1 "\"" }' /proc/swaps | paste -s -d , -)
     maps=$(ls -d /sys/block/dm-* 2> /dev/null | wc -l)
     sized=$(cat /sys/block/zram*/disksize 2> /dev/null | grep -vc '^0$')
-    emit "{\"kind\": \"zswap\", \"step\": \"$1\", ${2:+$2, }\"parameters\": {$parameters}, \"counters\": {$counters}, \"swaps\": [$swaps], \"maps\": $maps, \"sized\": $sized, \"notes\": \"$(ls /run/lmkd 2> /dev/null | paste -s -d ' ' -)\"}"
+    emit "{\"kind\": \"zswap\", \"step\": \"$1\", ${2:+$2, }\"parameters\": {$parameters}, \"counters\": {$counters}, \"writeback\": $switch, \"swaps\": [$swaps], \"maps\": $maps, \"sized\": $sized, \"notes\": \"$(ls /run/lmkd 2> /dev/null | paste -s -d ' ' -)\"}"
 }
 
 says() { # word; has the keeper said it by now?

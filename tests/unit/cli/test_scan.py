@@ -10,6 +10,7 @@ import pytest
 
 from lmkd.cli.scan import Allowances, Process, kill_order, parse_cgroup, parse_status_kib, read_processes
 from lmkd.helper.entry import Classes, Entry
+from lmkd.helper.gain import PROCESS_KIB
 from lmkd.kernel.process import Stat
 from lmkd.model import FLAG_DECLARED_FOREGROUND, FLAG_FREEZE, FLAG_TRIM
 from lmkd.plan import Rule
@@ -61,7 +62,7 @@ def test_gain_is_resident_anonymous_plus_what_swapped_pages_occupy(
     swapped_kib: int | None, share: float | None, gain_kib: int
 ) -> None:
     (row,) = kill_order([replace(PLAIN, swapped_kib=swapped_kib)], (), share)
-    assert row["gain_kib"] == gain_kib
+    assert row["gain_kib"] == gain_kib + PROCESS_KIB
     assert row["swapped_kib"] == swapped_kib
 
 
@@ -89,6 +90,11 @@ def test_a_rule_on_the_unit_sees_the_unit_of_the_cgroup() -> None:
     process = replace(PLAIN, cgroup="/system.slice/player.service")
     (row,) = kill_order([process], (rule("player.service", 100, field="unit"),), None)
     assert row["priority"] == 100
+
+
+def test_page_tables_come_back_with_a_death() -> None:
+    rows = [kill_order([process], (), 0.5)[0] for process in (PLAIN, replace(PLAIN, tables_kib=24))]
+    assert rows[1]["gain_kib"] - rows[0]["gain_kib"] == 24
 
 
 def test_sizes_are_read_from_status_whatever_the_name_is() -> None:
@@ -142,7 +148,8 @@ def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_scan_sees_what_proc_says_and_passes_over_what_it_cannot_use(proc: Path) -> None:
-    fake_process(proc, 300, "long-name-of-15", "VmRSS:\t100 kB\nRssAnon:\t60 kB\nVmSwap:\t4 kB\n", "200\n")
+    sizes = "VmRSS:\t100 kB\nRssAnon:\t60 kB\nVmPTE:\t8 kB\nVmSwap:\t4 kB\n"
+    fake_process(proc, 300, "long-name-of-15", sizes, "200\n")
     fake_process(proc, 301, "kernel-thread", "")
     fake_process(proc, 302, "odd-size", "VmRSS:\tmany kB\n")
     fake_process(proc, 303, "odd-adj", "VmRSS:\t1 kB\n", "high\n")
@@ -150,5 +157,5 @@ def test_a_scan_sees_what_proc_says_and_passes_over_what_it_cannot_use(proc: Pat
     assert found == Process(
         pid=300, comm="long-name-of-15", exe="/usr/bin/long-name-of-15-and-more",
         cmdline="/usr/bin/long-name-of-15-and-more --option", user="root", uid=0, cgroup="/x.slice",
-        oom_score_adj=200, resident_kib=100, anonymous_kib=60, swapped_kib=4,
+        oom_score_adj=200, resident_kib=100, anonymous_kib=60, swapped_kib=4, tables_kib=8,
     )  # fmt: skip

@@ -35,8 +35,8 @@ from lmkd.guard.loop import Guard
 from lmkd.guard.observe import Observer
 from lmkd.guard.record import Recorder
 from lmkd.guard.rehearse import rehearse
-from lmkd.held import Clean, Tend
-from lmkd.model import Explain, Freeze, Kill, Refresh, Renice, Thaw, Trim, Victim
+from lmkd.held import Clean, Explain, Tend
+from lmkd.model import Freeze, Kill, Refresh, Renice, Thaw, Trim, Victim
 from lmkd.plan import Plan
 from tests.unit.guard.test_exchange import close
 from tests.unit.kernel.test_meminfo import BOARD
@@ -145,6 +145,26 @@ def test_a_zswap_store_is_read_from_meminfo_and_its_limit_from_the_kernel(benche
         stream.write(b"Zswap: 1000 kB\nZswapped: 3000 kB\n")
     store = Observer(bench.plan, None).sample("timer", calm=True).store
     assert store is not None and (store.orig_kib, store.used_kib, store.full_kib) == (3000, 1000, 236092 // 2)
+
+
+@pytest.mark.parametrize(("free_kib", "refused"), [(90_000, None), (500, 77)])
+def test_what_zswap_refuses_is_looked_at_in_calm_too_once_the_kernel_reclaims(
+    benches: Any, tmp_path: Path, free_kib: int, refused: int | None
+) -> None:
+    (tmp_path / "percent").write_text("50\n")
+    bench = benches(zswap_limit=str(tmp_path / "percent"), store_kind="zswap")
+    bench.memory(free_kib)
+    with (bench.proc.root / "vmstat").open("ab") as stream:
+        stream.write(b"pswpout 77\n")
+    assert Observer(bench.plan, None).sample("timer", calm=True).refused == refused
+    assert Observer(bench.plan, None).sample("timer", calm=False).refused == 77
+
+
+def test_with_zram_nothing_of_that_is_read(benches: Any) -> None:
+    bench = benches()
+    with (bench.proc.root / "vmstat").open("ab") as stream:
+        stream.write(b"pswpout 77\n")
+    assert Observer(bench.plan, None).sample("timer", calm=False).refused is None
 
 
 def test_what_the_kernel_does_not_tell_is_none_and_never_zero(benches: Any) -> None:

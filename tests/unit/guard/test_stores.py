@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lmkd.guard.act import DryPort, RealPort
-from lmkd.guard.exchange import STORES_MAX, Exchange
+from lmkd.guard.exchange import _STORES, _WORDS, STORES_MAX, Exchange
 from lmkd.guard.stores import Stores, number_of
 from lmkd.model import Limit, StoreSample
 from lmkd.plan import Plan
@@ -64,14 +64,19 @@ def test_what_the_helper_finds_replaces_it(tmp_path: Path, exchange: Exchange) -
 
 def test_what_is_only_half_told_is_not_believed(tmp_path: Path, exchange: Exchange) -> None:
     device(tmp_path, 0, 8000, 2000, 30_000)
-    stores = Stores(plan_of(tmp_path), lambda: (7, (3, 4), 3))
+    exchange.set_stores((3, 4), 3)
+    _WORDS.pack_into(exchange._view, _STORES, 7)
+    assert exchange.stores() is None
+    stores = Stores(plan_of(tmp_path), exchange.stores)
     assert stores.sample() is not None
     assert stores.limit_path.endswith("zram0/mem_limit")
 
 
 def test_more_devices_than_there_is_room_for_are_the_first_of_them(exchange: Exchange) -> None:
     exchange.set_stores(tuple(range(20)), 3)
-    assert exchange.stores()[1:] == (tuple(range(STORES_MAX)), 3)
+    told = exchange.stores()
+    assert told is not None and told[1:] == (tuple(range(STORES_MAX)), 3)
+    assert exchange.stores(told[0]) is None
 
 
 def test_a_device_that_is_gone_counts_nothing(tmp_path: Path, exchange: Exchange) -> None:

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from lmkd.guard.exchange import Exchange
 from lmkd.guard.record import Recorder
 from lmkd.helper.main import Helper
 from lmkd.helper.registry import Registry
+from lmkd.helper.sample import PRESENT
 from lmkd.kernel.process import read_stat
 from lmkd.model import Note
 from lmkd.plan import Plan
@@ -111,6 +113,26 @@ def test_it_measures_again_when_asked(bench: Bench, proc: FakeProc) -> None:
     proc.add(10, comm=b"app", anon_kib=99999)
     bench.exchange.ask(REFRESH)
     bench.until(lambda: bench.exchange.table().row(0).resident_kib == 99999)
+
+
+@pytest.mark.parametrize("pool", ["zsmalloc", "zbud"])
+def test_it_looks_into_pages_where_the_store_packs_by_size(tmp_path: Path, proc: FakeProc, pool: str) -> None:
+    for pid, kept in ((10, 64), (20, 4096)):
+        folder = proc.add(pid, comm=b"app", anon_kib=2048, swapped_kib=10_000, cgroup="/app")
+        (folder / "maps").write_bytes(b"00000000-00010000 rw-p 00000000 00:00 0\n")
+        (folder / "pagemap").write_bytes(struct.pack("=16Q", *[PRESENT] * 16))
+        (folder / "mem").write_bytes((os.urandom(kept) + bytes(4096 - kept)) * 16)
+    (tmp_path / "zpool").write_text(f"{pool}\n")
+    (tmp_path / "max_pool_percent").write_text("30\n")
+    log = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    bench = Bench(make_plan(tmp_path, zswap_limit=str(tmp_path / "max_pool_percent")), log)
+    try:
+        bench.posted("helper_started")
+        rows = [bench.exchange.table().row(at) for at in (0, 1)]
+        assert (rows[0].gain_kib < rows[1].gain_kib) is (pool == "zsmalloc")
+    finally:
+        bench.close()
+        os.close(log)
 
 
 def test_it_writes_the_records_to_the_log_once(bench: Bench, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lmkd.helper.gain import PROCESS_KIB
 from lmkd.helper.scout import Scout
 from lmkd.model import FLAG_DECLARED_FOREGROUND, FLAG_GROUP, FLAG_TRIM, Candidate
 from lmkd.plan import Rule
@@ -71,7 +72,8 @@ def test_without_rules_everybody_keeps_his_own_oom_score_adj(bench_of: MakeBench
     bench.scout.scan()
     rows = bench.rows()
     assert {pid: row.priority for pid, row in rows.items()} == {10: 0, 11: -500, 12: 900, 13: -1000}
-    assert all(row.rule == -1 and row.flags in (0, FLAG_TRIM) and row.gain_kib == 1100 for row in rows.values())
+    assert all(row.rule == -1 and row.flags in (0, FLAG_TRIM) for row in rows.values())
+    assert {row.gain_kib for row in rows.values()} == {1100 + PROCESS_KIB}
     assert (rows[12].name, rows[12].start_ticks, rows[12].swapped_kib) == ("app12", 1000, 200)
     bench.proc.add(10, comm=b"app10", adj=300)
     assert bench.rows()[10].priority == 300
@@ -336,8 +338,8 @@ def test_memory_that_a_child_shares_with_its_parent_does_not_come_back(bench_of:
     bench.scout.scan()
     for _ in range(2):
         bench.scout.measure(private=True)
-    assert bench.rows()[11].gain_kib == 1000
-    assert bench.rows()[10].gain_kib == 40000
+    assert bench.rows()[11].gain_kib == 1000 + PROCESS_KIB
+    assert bench.rows()[10].gain_kib == 40000 + PROCESS_KIB
 
 
 def test_more_processes_than_the_table_holds_do_no_harm(bench_of: MakeBench) -> None:
@@ -356,12 +358,12 @@ def test_what_files_its_death_returns_counts_as_long_as_that_was_looked_at_latel
     bench.proc.add(10, anon_kib=1000)
     bench.scout.scan()
     entry = bench.scout.entry(10)
-    assert entry is not None and bench.rows()[10].gain_kib == 1000
+    assert entry is not None and bench.rows()[10].gain_kib == 1000 + PROCESS_KIB
     entry.files_kib, entry.files_until_ms = 5000, 1e18
-    assert bench.rows()[10].gain_kib == 6000
+    assert bench.rows()[10].gain_kib == 6000 + PROCESS_KIB
     bench.scout.scan()  # a second look at the same process
-    assert bench.rows()[10].gain_kib == 6000
+    assert bench.rows()[10].gain_kib == 6000 + PROCESS_KIB
     later = bench.scout.entry(10)
     assert later is not None
     later.files_until_ms = 0.0
-    assert bench.rows()[10].gain_kib == 1000
+    assert bench.rows()[10].gain_kib == 1000 + PROCESS_KIB

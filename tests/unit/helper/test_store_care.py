@@ -70,7 +70,8 @@ def test_another_wake_up_is_no_reason_to_look(tmp_path: Path) -> None:
     bench.swap_is()
     bench.care.notice({99: select.POLLIN})
     assert bench.events == []
-    assert bench.exchange.stores()[1:] == ((0,), 0)
+    told = bench.exchange.stores()
+    assert told is not None and told[1:] == ((0,), 0)
     close(bench.exchange)
 
 
@@ -108,3 +109,25 @@ def test_in_a_dry_run_it_only_watches(tmp_path: Path) -> None:
     bench.changed()
     assert (bench.said(0, "writeback"), bench.events) == ("", ["store_changed"])
     close(bench.exchange)
+
+
+@pytest.mark.parametrize(
+    ("pool", "packs"), [("zbud\n", False), ("z3fold\n", True), ("zsmalloc\n", True), (None, True)]
+)
+def test_it_knows_which_pools_of_zswap_pack_by_size(tmp_path: Path, pool: str | None, packs: bool) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "swaps").write_text(SWAPS)
+    (tmp_path / "max_pool_percent").write_text("30\n")
+    if pool is not None:
+        (tmp_path / "zpool").write_text(pool)
+    plan = make_plan(tmp_path, zswap_limit=str(tmp_path / "max_pool_percent"))
+    care = StoreCare(plan, lambda *_: None)
+    assert care.packs is packs
+    care.close()
+
+
+def test_it_tells_the_algorithm_of_the_store(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 0)
+    assert bench.care.algorithm() == ""
+    (tmp_path / "block" / "zram0" / "comp_algorithm").write_text("lzo lzo-rle lz4 [zstd] 842 \n")
+    assert bench.care.algorithm() == "zstd"

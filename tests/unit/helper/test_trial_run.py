@@ -1,4 +1,4 @@
-"""The trial in calm: when it is started, when it is told to end, what becomes of one that was killed."""
+"""The trial in calm and the move after it: when they are started, when they are told to end, what becomes of them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,25 @@ from pathlib import Path
 import pytest
 
 from lmkd.helper.care import Care
-from lmkd.helper.trial import FIRST_MS, RUNNING_MAX, RUNNING_MS, TrialRun
+from lmkd.helper.trial import FIRST_MS, LAST_MS, MOVE, MOVE_MS, RUNNING_MAX, RUNNING_MS, TRY, TrialRun
 from lmkd.kernel.syscalls import Libc
 from tests.unit.plans import make_plan
 
-CALM = "MemTotal: 241012 kB\nMemFree: 9 kB\nMemAvailable: 150000 kB\nAnonPages: 60000 kB\n"
+CALM = (
+    "MemTotal: 241012 kB\nMemFree: 9 kB\nMemAvailable: 150000 kB\nAnonPages: 60000 kB\n"
+    "SwapTotal: 99999 kB\nSwapFree: 49999 kB\n"
+)
 SHORT = CALM.replace("150000", "50000")
 EMPTY = CALM.replace("60000", "9000")
+FULL = CALM.replace("49999", "9")
 
 
 class Bench:
     """A trial whose program is a script, with a clock of its own."""
 
-    def __init__(self, base: Path, body: str = "exit 0", meminfo: str = CALM) -> None:
+    def __init__(
+        self, base: Path, body: str = "exit 0", meminfo: str = CALM, action: tuple[str, ...] = TRY
+    ) -> None:
         self.script = base / "lmkd"
         self.script.write_text(f"#!/bin/sh\necho \"$@\" >> \"$0.log\"\n{body}\n")
         self.script.chmod(0o755)
@@ -30,10 +36,12 @@ class Bench:
         self.say(meminfo)
         self.now_ms = 0.0
         self.outcomes: list[str] = []
-        self.trial = TrialRun((str(self.script),), str(self.proc), self._report)
+        self.trial = TrialRun((str(self.script),), str(self.proc), self._report, lambda: "zstd", action)
 
     def _report(self, event: str, fields: tuple[tuple[str, object], ...], level: str) -> None:
-        assert (event, level) == ("trial", "info")
+        assert (event, level) in (("trial", "info"), ("store_move", "info"))
+        if event == "store_move":
+            assert dict(fields)["algorithm"] == "zstd"
         self.outcomes.append(str(dict(fields)["outcome"]))
 
     def say(self, meminfo: str) -> None:
@@ -80,6 +88,69 @@ def test_it_runs_once_after_a_calm_minute(tmp_path: Path) -> None:
     assert bench.next() == FIRST_MS
     bench.until("remembered")
     assert bench.asked() == ["store trial"]
+
+
+def test_when_it_has_picked_the_store_moves_after_some_more_calm_and_that_is_all(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.next()
+    bench.until("remembered")
+    assert bench.trial.timeout_ms(bench.now_ms) == MOVE_MS
+    bench.until("the trial picked")
+    assert bench.asked() == ["store trial", "store move --if-better"]
+    assert bench.next() is None
+
+
+def test_what_is_started_goes_by_the_configuration_in_force(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    report = bench._report
+    bench.trial = TrialRun((str(bench.script),), str(bench.proc), report, lambda: "zstd", TRY, ("/a.yaml", "/b.yaml"))
+    bench.next()
+    bench.until("the trial picked")
+    files = "--config /a.yaml --config /b.yaml"
+    assert bench.asked() == [f"store trial {files}", f"store move --if-better {files}"]
+
+
+def test_of_a_store_that_is_no_zram_nothing_is_moved(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.trial._algorithm = None
+    bench.next()
+    bench.until("remembered")
+    assert bench.next() is None and bench.asked() == ["store trial"]
+
+
+def test_a_move_that_is_due_at_the_start_needs_no_trial(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, action=MOVE)
+    assert bench.next() == MOVE_MS
+    bench.until("the trial picked")
+    assert bench.asked() == ["store move --if-better"]
+    assert bench.next() is None
+
+
+@pytest.mark.parametrize("meminfo", [FULL, SHORT, "", "MemTotal: 1 kB\nMemAvailable: 1 kB\nAnonPages: 1 kB\n"])
+def test_it_moves_only_what_fits_beside_it(tmp_path: Path, meminfo: str) -> None:
+    bench = Bench(tmp_path, meminfo=meminfo, action=MOVE)
+    assert [bench.next() for _ in range(3)] == [MOVE_MS, 2 * MOVE_MS, 4 * MOVE_MS]
+    assert bench.asked() == []
+    bench.say(CALM)
+    bench.until("the trial picked")
+
+
+def test_a_move_is_told_to_end_when_it_is_not_calm_and_the_next_one_finishes_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, '[ -e "$0.again" ] && exit 0\ntouch "$0.again"\nexec sleep 60', action=MOVE)
+    bench.next()
+    bench.wait_for_start()
+    while not Path(f"{bench.script}.again").exists():
+        time.sleep(0.005)
+    bench.trial.disturb(bench.now_ms)
+    bench.until("the trial picked")
+    assert [outcome.split()[0] for outcome in bench.outcomes] == ["ended,", "the"]
+    assert bench.asked() == ["store move --if-better"] * 2
+
+
+def test_a_move_that_fails_again_and_again_is_given_up(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "exit 1", action=MOVE)
+    bench.until("ended with 1")
+    assert len(bench.asked()) == 7 and bench.now_ms < 10 * LAST_MS
     assert bench.next() is None
 
 
@@ -88,6 +159,8 @@ def test_its_process_is_the_first_to_die_and_the_last_to_run(tmp_path: Path) -> 
     bench.next()
     bench.until("remembered")
     assert bench.asked()[1:] == ["1000", "19"]
+    bench.until("the trial picked")
+    assert bench.asked()[4:] == ["1000", "19"]
 
 
 @pytest.mark.parametrize("meminfo", [SHORT, EMPTY, "", "MemTotal: 1 kB\n"])
@@ -159,10 +232,14 @@ def test_a_program_that_is_not_there_is_told_of(tmp_path: Path) -> None:
     assert "cannot be run" in bench.outcomes[0] and bench.next() is None
 
 
-@pytest.mark.parametrize(("changes", "waits"), [({"trial": True}, True), ({}, False), ({"dry_run": True}, False)])
+@pytest.mark.parametrize(
+    ("changes", "waits"), [({"trial": True}, True), ({"move": True}, True), ({}, False), ({"dry_run": True}, False)]
+)
 def test_care_runs_it_only_where_the_plan_asks_for_it(tmp_path: Path, changes: dict[str, bool], waits: bool) -> None:
     (tmp_path / "proc").mkdir()
-    care = Care(make_plan(tmp_path, **({"trial": True} | changes if changes else {})), Libc(), lambda *_: None)
+    if "dry_run" in changes:
+        changes = changes | {"trial": True, "move": True}
+    care = Care(make_plan(tmp_path, **changes), Libc(), lambda *_: None)
     assert (care.timeout_ms() is not None) == waits
     care.turn()
     care.renew([], 0)

@@ -17,6 +17,7 @@ from lmkd.kernel.files import (
     read_int,
     read_text,
     read_text_or_none,
+    remove_unfinished,
     roots_under,
     system_roots,
     write_atomic,
@@ -93,3 +94,14 @@ def test_the_trees_of_the_running_system_are_where_they_belong() -> None:
     roots = system_roots()
     assert (str(roots.proc), str(roots.run), str(roots.etc)) == ("/proc", "/run/lmkd", "/etc/lmkd")
     assert str(roots_under("image").sys) == os.path.join("image", "sys")
+
+
+def test_what_a_dead_process_had_begun_to_write_is_removed_and_a_living_one_s_is_not(tmp_path: Path) -> None:
+    (tmp_path / "proc" / "12").mkdir(parents=True)
+    run = tmp_path / "run"
+    run.mkdir()
+    names = {"store.json", "store.json.11.new", "store.json.12.new", "odd.new", "x.new.11"}
+    for name in names:
+        (run / name).write_text("")
+    remove_unfinished(run, tmp_path / "proc")
+    assert set(os.listdir(run)) == names - {"store.json.11.new"}

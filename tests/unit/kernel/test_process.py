@@ -78,6 +78,11 @@ def test_sizes_and_the_effective_user_are_read() -> None:
     assert parse_status(STATUS) == Sizes(5000, 1000, 128, 1001, "ui")
 
 
+def test_page_tables_are_read() -> None:
+    sizes = parse_status(STATUS + b"VmPTE:\t      24 kB\n")
+    assert sizes is not None and sizes.tables_kib == 24
+
+
 def test_a_kernel_without_swap_has_nothing_swapped() -> None:
     sizes = parse_status(STATUS.replace(b"VmSwap:\t     128 kB\n", b""))
     assert sizes is not None and sizes.swapped_kib == 0

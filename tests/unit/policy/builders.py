@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lmkd.held import Clean, Tend
+from lmkd.held import Clean, Explain, Tend
 from lmkd.model import (
     FLAG_DECLARED_FOREGROUND,
     Candidate,
     Compact,
     Escalate,
-    Explain,
     Freeze,
     Kill,
     Limit,

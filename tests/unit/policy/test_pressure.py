@@ -9,7 +9,7 @@ import pytest
 from lmkd.model import Sample
 from lmkd.policy.forecast import Forecast
 from lmkd.policy.headroom import Headroom
-from lmkd.policy.pressure import Pressure, Signs, Stall, judge, measure_stall
+from lmkd.policy.pressure import VAIN_S, Pressure, Signs, Stall, judge, measure_stall
 from lmkd.values import replace
 from tests.unit.policy.builders import FLOOR_KIB, RAM_KIB, SETTINGS, make_sample
 
@@ -105,6 +105,31 @@ def test_a_stall_in_scarcity_is_a_reason() -> None:
 )
 def test_a_stall_is_no_reason_with(total: int, free: int, stall: Stall) -> None:
     assert pressure(total, stall=stall, free_kib=free).reason == ""
+
+
+IN_VAIN = replace(QUIET, full_pct=40.0, refused_s=VAIN_S)
+
+
+@pytest.mark.parametrize(
+    ("total", "free", "stall", "kills"),
+    [
+        (pct(20), -1, IN_VAIN, True),
+        (pct(20), -1, replace(IN_VAIN, refused_s=VAIN_S - 1), False),
+        (pct(20), -1, replace(IN_VAIN, full_pct=1.0), False),
+        (pct(20), 1, IN_VAIN, False),
+    ],
+)
+def test_a_kernel_that_reclaims_in_vain_is_a_reason_though_the_store_has_room(
+    total: int, free: int, stall: Stall, kills: bool
+) -> None:
+    assert ("in vain" in pressure(total, stall=stall, free_kib=free, store_kib=total).reason) is kills
+
+
+def test_what_the_store_refuses_is_counted_over_the_window() -> None:
+    opened = measure_stall(Stall(), replace(psi(1000, 0, 0), refused=100), 500)
+    closed = measure_stall(opened, replace(psi(1500, 9, 9), refused=1600), 500)
+    assert closed.refused_s == 3000.0
+    assert measure_stall(closed, replace(psi(2000, 9, 9), refused=None), 500).refused_s == 0.0
 
 
 def test_the_deficit_covers_half_a_floor_more_and_two_horizons_of_steady_consumption() -> None:

@@ -11,13 +11,12 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from lmkd.held import Tend, TmpfsAnswer
+from lmkd.held import Explain, Tend, TmpfsAnswer
 from lmkd.model import (
     FLAG_DECLARED_FOREGROUND,
     PRIORITY_NEVER,
     Candidate,
     Escalate,
-    Explain,
     Kill,
     Note,
     Sample,

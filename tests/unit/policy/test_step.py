@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from lmkd.held import Tend, TmpfsAnswer
-from lmkd.model import Candidate, Escalate, Explain, Reap, Refresh, Sample
+from lmkd.held import Explain, Tend, TmpfsAnswer
+from lmkd.model import Candidate, Escalate, Reap, Refresh, Sample
 from lmkd.policy.learned import GAIN_FACTOR_MAX, GAIN_FACTOR_MIN, Learned
 from lmkd.policy.step import ENDED_KEPT, REFRESH_EVERY_MS, REFUSE_EVERY_MS, State
 from lmkd.values import replace

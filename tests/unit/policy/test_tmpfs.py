@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from lmkd.held import Clean, Tend, TmpfsAnswer
-from lmkd.model import Candidate, Explain, Kill, Sample
+from lmkd.held import Clean, Explain, Tend, TmpfsAnswer
+from lmkd.model import Candidate, Kill, Sample
 from lmkd.policy.growth import ShmemWatch
 from lmkd.policy.step import State
 from lmkd.policy.tmpfs import (

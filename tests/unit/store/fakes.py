@@ -135,7 +135,7 @@ class FakeKernel(KernelEffects):
         self.board.add_device(0)
 
     def hot_add(self) -> int:
-        number = max(zram.devices(self.board.roots), default=-1) + 1
+        number = zram.next_number(self.board.roots)
         self._do(f"hot_add {number}")
         self.board.add_device(number)
         return number

@@ -11,13 +11,15 @@ import pytest
 from lmkd.errors import StoreError
 from lmkd.kernel import swap, zram
 from lmkd.store.dry_run import DryRunEffects
-from lmkd.store.move import move
+from lmkd.store.move import improve, move
 from lmkd.store.record import store_path
 from lmkd.store.zram_store import bring_up, status, take_down
 from lmkd.values import replace
 from tests.unit.store.fakes import SPEC, Board, Crash, FakeKernel, Reports, header_of, refusal
 
 DENSER = replace(SPEC, algorithm="zstd")
+PICKED = replace(SPEC, preferred="zstd")
+"""What ``auto`` means after a trial."""
 
 
 @pytest.fixture
@@ -179,6 +181,48 @@ def test_a_dry_run_only_says_so(board: Board) -> None:
     dry = DryRunEffects(board.roots)
     before = note(board)
     move(board.roots, DENSER, Reports(), dry)
-    assert dry.actions[0] == "hot-add zram1" and "swapoff zram0" in dry.actions
+    assert dry.actions[1] == "hot-add zram1" and "swapoff zram0" in dry.actions
     assert note(board) == before
     assert status(board.roots).device == "zram0"
+
+
+def test_by_itself_it_moves_only_to_what_the_trial_picked(board: Board) -> None:
+    kernel = FakeKernel(board)
+    for spec in (SPEC, replace(PICKED, algorithm="lz4"), replace(PICKED, preferred=status(board.roots).algorithm)):
+        assert improve(board.roots, spec, Reports(), kernel).device == "zram0"
+    assert kernel.log == []
+    assert improve(board.roots, PICKED, Reports(), kernel).algorithm == "zstd"
+    is_moved(board)
+    assert kernel.log.index("nice") < kernel.log.index("swapoff 0")
+
+
+def test_by_itself_it_leaves_alone_what_is_not_its_own(tmp_path: Path) -> None:
+    board = Board(tmp_path)
+    assert improve(board.roots, PICKED, Reports(), FakeKernel(board)).kind == "none"
+    board.size(0, 131072, header_of("other"))
+    board.swap_on(0, 131072)
+    assert improve(board.roots, PICKED, Reports(), FakeKernel(board)).foreign
+
+
+def test_by_itself_it_wants_more_room_than_by_hand(board: Board) -> None:
+    board.memory(total_kib=241012, available_kib=241012 // 4 + 19_000)
+    kernel = FakeKernel(board)
+    with pytest.raises(StoreError, match="20000 KiB are stored, and only 19000 KiB would fit in calm"):
+        improve(board.roots, PICKED, Reports(), kernel)
+    assert kernel.log == []
+    move(board.roots, DENSER, Reports(), kernel)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_move_that_was_ended_half_way_is_finished_by_the_next(board: Board, step: str) -> None:
+    kernel = FakeKernel(board)
+    kernel.fail_at[step] = Crash()
+    with pytest.raises(Crash):
+        improve(board.roots, PICKED, Reports(), kernel)
+    after = FakeKernel(board)
+    assert improve(board.roots, PICKED, Reports(), after).algorithm == "zstd"
+    assert len(swap.swaps(board.roots)) == 1
+    assert not [line for line in after.log if "swapoff" in line] or "nice" in after.log
+    state = status(board.roots)
+    sized = [number for number in zram.devices(board.roots) if board.text(number, "disksize") != "0"]
+    assert [f"zram{number}" for number in sized] == [state.device]

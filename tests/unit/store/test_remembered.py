@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lmkd import config as configs
 from lmkd.config import Config
 from lmkd.store.algorithms import choose
+from lmkd.store.record import UP, StoreRecord, boot_id, format_record, store_path
 from lmkd.store.remembered import (
     Remembered,
     format_remembered,
@@ -23,8 +24,8 @@ from lmkd.store.remembered import (
     this_kernel,
     this_machine,
 )
-from lmkd.store.state import StoreState
-from lmkd.store.wanted import better_algorithm, needs_trial, wanted_here, wanted_spec
+from lmkd.store.state import NO_STORE, StoreState
+from lmkd.store.wanted import better_algorithm, needs_move, needs_trial, wanted_here, wanted_spec
 from lmkd.store.zram_store import bring_up
 from lmkd.values import replace
 from tests.unit.store.fakes import Board, FakeKernel, Reports
@@ -166,3 +167,18 @@ def test_a_better_algorithm_for_a_store_that_is_up_is_named() -> None:
     assert better_algorithm(tried, replace(up, foreign=True)) is None
     assert better_algorithm(replace(tried, algorithm="lz4"), up) is None
     assert better_algorithm(spec, up) is None
+
+
+def test_a_store_that_is_up_should_move_when_the_trial_picked_another_or_a_move_was_ended(board: Board) -> None:
+    remember(board.roots, found_on(board), Reports())
+    picks = wanted_here(board.roots, parsed(), Reports()).preferred
+    up = StoreState(kind="zram", device="zram0", algorithm="842")
+    assert needs_move(board.roots, parsed(), up)
+    assert not needs_move(board.roots, parsed(), replace(up, algorithm=picks))
+    for text in ("store: {algorithm: lz4}", "store: {trial: false}", "store: {kind: zswap}"):
+        assert not needs_move(board.roots, parsed(text), up), text
+    for other in (replace(up, foreign=True), replace(up, kind="zswap"), NO_STORE):
+        assert not needs_move(board.roots, parsed(), other), other
+    note = StoreRecord(boot_id(board.roots), "zram1", UP, True, False, "zram0")
+    board.put(store_path(board.roots), format_record(note))
+    assert needs_move(board.roots, parsed(), replace(up, algorithm=picks))

@@ -16,9 +16,11 @@ from lmkd.store import sampler
 from tests.unit.guard.children import child
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
-# Every page of 2 MB begins with the same eight bytes and holds its own number.
+# Every page of 2 MB begins with the same eight bytes and holds its own number. The name: other Pythons of the machine
+# are not to be sampled in its place.
 FILLED = f"""
-import mmap, struct, time
+import mmap, os, struct, time
+open("/proc/self/comm", "w").write("sampled" + str(os.getpid()))
 memory = mmap.mmap(-1, 512 * {PAGE}, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 for at in range(512):
     memory[at * {PAGE} : at * {PAGE} + 16] = struct.pack("=8sQ", b"sampled!", at)
@@ -77,7 +79,7 @@ def test_pages_of_a_real_process_are_sampled_whole() -> None:
                 assert not memory.read(1, memoryview(found))
         except PermissionError:
             pytest.skip("may not look into the memory of a child here")
-        name = Path(f"/proc/{process.pid}/comm").read_text().strip()
+        name = f"sampled{process.pid}"
         mine = {process.pid: sampler.anonymous_kib("/proc", process.pid)}
         buffer, taken = sampler.take("/proc", PAGE, 64, 1, lambda comm: comm == name)
     heads = [bytes(buffer.view[at * PAGE : at * PAGE + 8]) for at in range(taken.pages)]

@@ -26,6 +26,7 @@ def parse(*words: str) -> argparse.Namespace:
 def test_the_three_actions_and_their_options_are_understood() -> None:
     assert parse("up", "--config", "a.yaml", "--config", "b.yaml", "--dry-run").dry_run is True
     assert parse("down", "--json").json is True
+    assert (parse("move").if_better, parse("move", "--if-better").if_better) == (False, True)
     assert parse("status").action == "status"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lmkd.errors import KernelInterfaceError
+from lmkd.kernel import sysctl
 from lmkd.kernel.sysctl import MIN_TTL
 from lmkd.store import sysctls
 from lmkd.store.state import DEFAULT_SYSCTLS
@@ -188,3 +189,51 @@ def test_mglru_is_switched_on_by_its_mask_and_comes_back_off(board: Board) -> No
     assert "degraded" not in reports.names()
     sysctls.restore(board.roots, Arm(board), reports)
     assert path.read_text() == "0x0000\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "made"), [("vm.swappiness", 200, 100), ("lru_gen.enabled", 7, 1), ("lru_gen.enabled", 7, 7)]
+)
+def test_what_the_kernel_made_of_it_comes_back_also_when_lmkd_died_before_it_was_noted(
+    board: Board, name: str, asked: int, made: int
+) -> None:
+    mask = board.roots.sys / "kernel" / "mm" / "lru_gen" / "enabled"
+    board.put(mask, "0x0000\n")
+
+    class Dying(FakeKernel):
+        def set_sysctl(self, name: str, number: int) -> int:
+            text = f"0x{made:04x}\n" if name == "lru_gen.enabled" else f"{made}\n"
+            board.put(sysctl.path_of(board.roots, name), text)
+            raise Crash
+
+    old = sysctl.read(board.roots, name)
+    with pytest.raises(Crash):
+        sysctls.apply(board.roots, ((name, asked),), Dying(board), Reports())
+    assert sysctl.read(board.roots, name) == made
+    sysctls.restore(board.roots, FakeKernel(board), Reports())
+    assert sysctl.read(board.roots, name) == old
+
+
+def test_what_somebody_set_between_a_crash_and_the_way_down_is_left(board: Board) -> None:
+    class Dying(FakeKernel):
+        def set_sysctl(self, name: str, number: int) -> int:
+            raise Crash
+
+    with pytest.raises(Crash):
+        sysctls.apply(board.roots, (("vm.swappiness", 200),), Dying(board), Reports())
+    board.put(board.roots.proc / "sys" / "vm" / "swappiness", "80\n")
+    sysctls.restore(board.roots, FakeKernel(board), Reports())
+    assert board.sysctl("swappiness") == 80
+
+
+def test_a_later_start_makes_certain_what_a_crash_left_open(board: Board) -> None:
+    class Dying(FakeKernel):
+        def set_sysctl(self, name: str, number: int) -> int:
+            super().set_sysctl(name, number)
+            raise Crash
+
+    with pytest.raises(Crash):
+        sysctls.apply(board.roots, (("vm.swappiness", 200),), Dying(board), Reports())
+    assert [item.asked for item in sysctls.read_kept(board.roots)] == [True]
+    sysctls.apply(board.roots, (("vm.swappiness", 200),), FakeKernel(board), Reports())
+    assert [(item.asked, item.old) for item in sysctls.read_kept(board.roots)] == [(False, 60)]

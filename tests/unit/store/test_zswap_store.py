@@ -250,6 +250,20 @@ def test_what_the_kernel_lacks_is_replaced_and_reported(board: ZswapBoard, lazy:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("algorithm", "in_force"), [("auto", "zstd"), ("lzo", "lzo")])
+def test_auto_is_what_a_trial_on_this_board_picked(board: ZswapBoard, algorithm: str, in_force: str) -> None:
+    board.compressors = ("lz4", "lzo", "zstd")
+    spec = replace(ZSWAP_SPEC, algorithm=algorithm, preferred="zstd")
+    assert bring_up(board.roots, spec, Reports(), FakeDevices(board)).algorithm == in_force
+
+
+def test_a_pick_that_this_kernel_lacks_is_no_loss(board: ZswapBoard) -> None:
+    board.compressors = ("lz4",)
+    reports = Reports()
+    state = bring_up(board.roots, replace(ZSWAP_SPEC, preferred="zstd"), reports, FakeDevices(board))
+    assert state.algorithm == "lz4" and "degraded" not in reports.names()
+
+
 def test_a_kernel_with_one_allocator_only_is_fine_unless_another_is_wanted(board: ZswapBoard) -> None:
     (board.roots.sys / "module" / "zswap" / "parameters" / "zpool").unlink()
     reports = Reports()

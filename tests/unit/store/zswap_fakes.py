@@ -26,6 +26,7 @@ class ZswapBoard(Board):
 
     def __init__(self, base: Path, devices: int = 1, lacks: tuple[str, ...] = ()) -> None:
         self.zswap_kib = (0, 0, 0)
+        self.mapped: tuple[str, str] | None = None
         super().__init__(base, devices)
         self.lacks = lacks
         self.pools: tuple[str, ...] = ("zbud", "z3fold", "zsmalloc")
@@ -84,7 +85,7 @@ class ZswapBoard(Board):
         sysctls = {name: self.sysctl(name) for name in ("swappiness", "page-cluster")}
         return {
             "sized": sized, "blocks": others, "notes": notes, "parameters": self.parameters(), "sysctls": sysctls,
-            "swaps": self.swap_names(),
+            "swaps": self.swap_names(), "mapped": self.mapped,
         }  # fmt: skip
 
 
@@ -138,18 +139,20 @@ class FakeDevices(FakeKernel, KernelDeviceEffects):
 
     def map_create(self, name: str, uuid: str) -> int:
         self._do(f"map_create {name}")
-        folder = self._block("dm-0")
-        if folder.exists():
+        if self.board.mapped is not None:
             raise refusal(errno.EBUSY, "create")
-        for file, text in (("dm/name", name), ("dm/uuid", uuid), ("dev", "253:0")):
-            self.board.put(folder / file, text + "\n")
-        (folder / "slaves").mkdir()
-        self.board.put(self.board.roots.dev / "dm-0", "")
+        self.board.mapped = (name, uuid)
         return 0
 
     def map_load(self, name: str, targets: tuple[Target, ...]) -> None:
         self._do("map_load " + " ; ".join(f"{one.start} {one.length} {one.kind} {one.parameters}" for one in targets))
         device = targets[0].parameters.split()[0]
+        # Linux 6.1 and later show a device in sysfs only once it has a table.
+        assert self.board.mapped is not None
+        for file, text in (("dm/name", name), ("dm/uuid", self.board.mapped[1]), ("dev", "253:0")):
+            self.board.put(self._block("dm-0") / file, text + "\n")
+        (self._block("dm-0") / "slaves").mkdir()
+        self.board.put(self.board.roots.dev / "dm-0", "")
         names = (each for each in os.listdir(self.board.roots.sys / "block") if not each.startswith("dm-"))
         below = next(each for each in names if (self._block(each) / "dev").read_text().strip() == device)
         self.board.put(self._block(below) / "holders" / "dm-0", "")
@@ -164,11 +167,15 @@ class FakeDevices(FakeKernel, KernelDeviceEffects):
         assert name == MAP_NAME
         if "dm-0" in self.board.swap_names():
             raise refusal(errno.EBUSY, "remove")
+        if self.board.mapped is None:
+            raise refusal(errno.ENXIO, "remove")
+        self.board.mapped = None
         for path in sorted(self._block("dm-0").rglob("*"), reverse=True):
             if path.parent.name == "slaves":
                 (self._block(path.name) / "holders" / "dm-0").unlink()
             path.rmdir() if path.is_dir() else path.unlink()
-        self._block("dm-0").rmdir()
+        if self._block("dm-0").exists():
+            self._block("dm-0").rmdir()
 
     def loop_attach(self, file: Path) -> str:
         self._do(f"loop_attach {file.name}")
