@@ -18,7 +18,8 @@ SEND_BYTES, SEND_BYTES_LARGE = 8192, 34000
 class Limits:
     """What clients may cost. ``notices`` and ``notice_bytes`` are what waits for one that does not read.
 
-    ``reply_bytes`` is what waits for all of them together; ``burst`` requests are answered at once, ``per_s`` go on.
+    ``reply_bytes`` is what waits for all of them together; ``burst`` requests are answered at once, ``per_s`` go on;
+    a millisecond of work counts as ``per_ms`` of them.
     """
 
     clients: int = 128
@@ -33,6 +34,7 @@ class Limits:
     reply_bytes: int = 2 << 20
     burst: int = 500
     per_s: int = 200
+    per_ms: int = 2
 
 
 class PeerGone(Exception):
@@ -83,6 +85,10 @@ class Connection:
         passed_s = (now_ms - self._tokens_ms) / 1000
         self._tokens = min(float(self.limits.burst), self._tokens + passed_s * self.limits.per_s)
         self._tokens_ms = now_ms
+
+    def charge(self, spent_ms: float) -> None:
+        """What it asked took so long: as many requests fewer as ``per_ms`` says."""
+        self._tokens = max(-float(self.limits.burst), self._tokens - spent_ms * self.limits.per_ms)
 
     def receive(self, now_ms: float) -> bytes | None:
         """One message; None for one over the limit. PeerGone at the end, which an empty message is as well."""

@@ -36,8 +36,9 @@ set for it, only root and the group can change. A process is of the user that al
 At most `control.clients` clients ({_LIMITS.clients} by default), {_LIMITS.clients_of_user} of one user other
 than root; one more is turned away by closing. A client is left after {_LIMITS.idle_ms // 1000} s of silence,
 unless it has subscribed or registered, and when it does not take the reply to its own request for
-{_LIMITS.write_ms // 1000} s. A client may ask {_LIMITS.burst} times at once and {_LIMITS.per_s} times a second;
-after that it waits. Of notices at most {_LIMITS.notices} wait for a client that does not read, beside what the
+{_LIMITS.write_ms // 1000} s. A client may ask {_LIMITS.burst} times at once and {_LIMITS.per_s} times a second,
+and fewer times for what takes long; after that it waits.
+Of notices at most {_LIMITS.notices} wait for a client that does not read, beside what the
 kernel's buffer holds; those that find no room are dropped, and the next one that finds room says how many:
 `"dropped":N`. When levels were dropped the last one always follows. When lmkd ends, or has read a new
 configuration, all connections end: connect again. What was registered stays, until its process ends.

@@ -72,13 +72,13 @@ class Talker:
         if self._channel.fileno() in ready and not self._take_answers(now_ms):
             return False
         self._tell(now_ms)
-        for descriptor, (kind, listener) in self._listeners.items():
-            if descriptor in ready:
-                self._accept(kind, listener, now_ms)
         for descriptor, happened in ready.items():
             connection = self.connections.get(descriptor)
             if connection is not None:
                 self._serve(connection, happened, now_ms)
+        for descriptor, (kind, listener) in self._listeners.items():
+            if descriptor in ready:  # last: a new connection may get the descriptor of one that was dropped just now
+                self._accept(kind, listener, now_ms)
         self._end_late(now_ms)
         self._adj.set(any(one.session.keeps for one in self.connections.values()))
         if self.connections:
@@ -130,7 +130,9 @@ class Talker:
                 if not self._follows():
                     self._events_from = None  # set anew, before the session looks at what there is
                     self._events_from = self._next_event()
+                began_ms = _now_ms()
                 self._feed(connection, connection.receive(now_ms), now_ms)
+                connection.charge(_now_ms() - began_ms)
             elif happened & (select.POLLHUP | select.POLLERR) and not happened & select.POLLIN:
                 raise PeerGone
             self._flush(connection, now_ms)
@@ -238,7 +240,9 @@ class Talker:
 
     def _answer(self, number: int, connection: Connection, answer: Answer, now_ms: float) -> None:
         self._orders.pop(number, None)
+        began_ms = _now_ms()
         connection.reply(connection.session.answered(number, answer), now_ms)
+        connection.charge(_now_ms() - began_ms)
         try:
             self._flush(connection, now_ms)
         except PeerGone:

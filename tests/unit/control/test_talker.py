@@ -267,6 +267,23 @@ def test_who_asks_too_often_waits_and_others_do_not(tmp_path: Path) -> None:
     talking.close()
 
 
+def test_what_takes_long_counts_for_more(tmp_path: Path) -> None:
+    talking = Talking(tmp_path, Limits(burst=5, per_s=100, per_ms=2), proc="/proc")
+
+    def slowly() -> list[dict[str, Any]]:
+        time.sleep(0.02)
+        return []
+
+    talking.talker.hands._source.policy = slowly  # type: ignore[method-assign]
+    greedy, other = talking.client(), talking.client()
+    began = time.monotonic()
+    for _ in range(3):
+        assert greedy.ask("policy")["ok"] is True
+    assert time.monotonic() - began > 0.15
+    assert other.ask("events")["end"] is True
+    talking.close()
+
+
 def test_an_empty_message_ends_the_connection(talking: Talking) -> None:
     client = talking.client()
     client.send(b"")
