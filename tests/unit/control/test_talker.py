@@ -279,7 +279,7 @@ def test_what_takes_long_counts_for_more(tmp_path: Path) -> None:
     began = time.monotonic()
     for _ in range(3):
         assert greedy.ask("policy")["ok"] is True
-    assert time.monotonic() - began > 0.15
+    assert time.monotonic() - began > 0.1
     assert other.ask("events")["end"] is True
     talking.close()
 
