@@ -114,12 +114,12 @@ class Sample:
     grower_swapped_kib: int | None = None
     grower_ratio: float | None = None
     """At which ratio the store would take its pages, as the helper sampled them."""
-    tmpfs: TmpfsAnswer | None = None
-    """What the helper found of memory in files, when asked."""
+    tmpfs: TmpfsAnswer | None = None  # what the helper found of memory in files, when asked
     refused: int | None = None
     """Pages that zswap refused so far: the kernel wrote them, in vain, to a device that takes nothing."""
     gone: tuple[int, ...] = ()
     """Victims whose death the kernel has reported (pidfd readable) since the last sample."""
+    asked: tuple[tuple[int, int], ...] = ()  # (pid, start) of kills that were asked for since then
 
 
 @value

@@ -63,6 +63,7 @@ class Plan:
     ``trial``: the algorithms are to be tried; ``move``: the store is to move to what an earlier trial picked.
     ``zram_stat`` is the mm_stat of a zram store, ``zswap_limit`` zswap's max_pool_percent where that is the store.
     ``config_paths`` are the files that were asked for (none: the usual places, looked at anew by a reload),
+    ``control_gid`` is -1 where there is no ``control_group``.
     ``sources`` those that were read, ``given`` (key, file:line:column) of the numbers that they override.
     """
 
@@ -101,6 +102,9 @@ class Plan:
     dev: str = "/dev"
     store_own: bool = False
     writeback: Writeback | None = None
+    control_group: str = ""
+    control_gid: int = -1
+    control_clients: int = 128
 
 
 def dump_plan(plan: Plan) -> bytes:

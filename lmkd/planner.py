@@ -155,6 +155,7 @@ def _compile(
         given=config.given,
         psi_step_us=numbers["psi_step_us"],
         tmpfs=tmpfs_rules(config, numbers["ram_kib"]),
+        **_control(config),
     )
     return with_store(plan, roots, config, store, numbers["ram_kib"])
 
@@ -235,6 +236,18 @@ def _refuse_too_much(config: Config, numbers: dict[str, Any]) -> None:
             (f"{given[key]}: {key}: headroom_floor and file_floor are {format_kib(floors)} together, "
              f"this board has {format_kib(numbers['ram_kib'])}: write less",)
         )
+
+
+def _control(config: Config) -> dict[str, Any]:
+    """Of the plan, what concerns the control socket's clients; a group that is not there has the number -1."""
+    import grp
+
+    group = config.control.group
+    try:
+        gid = grp.getgrnam(group).gr_gid
+    except KeyError:
+        gid = -1
+    return {"control_group": group, "control_gid": gid, "control_clients": config.control.clients}
 
 
 def _page_kib() -> int:

@@ -114,12 +114,19 @@ def build_config(
         trim=tuple((field.key, bool(values[field.path()])) for field in fields_of("trim")),
         freeze=tuple((field.key, bool(values[field.path()])) for field in fields_of("freeze")),
         policy=_policy(values),
-        control=ControlConfig(_word(values["control.socket"])),
+        control=_control(values),
         log=LogConfig(_word(values["log.level"])),
         apps=tuple(rules),
         sources=tuple(sources),
         given=settings.numbers_given(),
         tmpfs=tuple(settings.mounts.values()),
+    )
+
+
+def _control(values: dict[str, Setting]) -> ControlConfig:
+    group = _word(values["control.group"])
+    return ControlConfig(
+        _word(values["control.socket"]), "" if group == "none" else group, _number(values["control.clients"])
     )
 
 

@@ -96,9 +96,11 @@ class PolicyConfig:
 
 @value
 class ControlConfig:
-    """Where the control socket is."""
+    """Where the control socket is, whose members may do all (empty: none but root), how many clients there may be."""
 
     socket: str
+    group: str
+    clients: int
 
 
 @value

@@ -183,6 +183,9 @@ _POLICY_FIELDS = (
 
 _OTHER_FIELDS = (
     Field("control", "socket", "path", "/run/lmkd/control", "Path of the control socket, at most 107 bytes."),
+    Field("control", "group", "name", "lmkd",
+          "The group whose members may set priorities, kill and reload like root, if there is one; none: only root."),
+    Field("control", "clients", "int", "128", "How many clients may be connected at once.", low=1, high=512),
     Field("log", "level", "word", "info", "The least severe level that is logged.",
           allowed=("debug", "info", "warning", "error")),
 )

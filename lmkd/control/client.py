@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -39,12 +39,11 @@ class ControlClient:
 
     def status(self) -> dict[str, Any]:
         """The state of the service, keys with their units."""
-        self._send(protocol.Request("status"))
-        return self._expect(self._receive(), "status", dict)
+        return self._ask("status", "status")
 
     def policy(self) -> list[dict[str, Any]]:
         """Every number of the policy: ``name``, ``value``, ``rule`` in words, ``key``, and where it was ``given``."""
-        self._send(protocol.Request("policy"))
+        self._send("policy")
         rows = self._expect(self._receive(), "policy", list)
         if not all(isinstance(row, dict) for row in rows):
             raise ControlError(f"lmkd at {self._path} answered a number that is not an object")
@@ -52,29 +51,67 @@ class ControlClient:
 
     def tmpfs(self) -> dict[str, Any]:
         """Memory in files: ``mounts``, ``files``, ``holders`` (see ``lmkd.helper.survey``)."""
-        self._send(protocol.Request("tmpfs"))
-        return self._expect(self._receive(), "tmpfs", dict)
+        return self._ask("tmpfs", "tmpfs")
 
     def candidates(self) -> Iterator[dict[str, Any]]:
         """Every process in the order in which it would be killed."""
-        self._send(protocol.Request("candidates"))
+        self._send("candidates")
         while "end" not in (reply := self._receive()):
             for row in self._expect(reply, "candidates", list):
                 if not isinstance(row, dict):
                     raise ControlError(f"lmkd at {self._path} answered a candidate that is not an object")
                 yield row
 
-    def events(self, since: int = 0, follow: bool = False) -> Iterator[dict[str, Any]]:
-        """The events from number ``since`` on, oldest first; with ``follow`` also those that come."""
-        self._send(protocol.Request("events", since, follow))
+    def events(self, since: int = 0, follow: bool = False, names: Iterable[str] = ()) -> Iterator[dict[str, Any]]:
+        """The events from number ``since`` on, oldest first; with ``follow`` also those that come. Only ``names``."""
+        self._send("events", since=since, follow=follow, **({"names": list(names)} if names else {}))
         if follow:
             self._socket.settimeout(None)
         while "end" not in (reply := self._receive()):
             yield self._expect(reply, "event", dict)
 
-    def _send(self, request: protocol.Request) -> None:
+    def subscribe(self, levels: bool = True, names: Iterable[str] = ()) -> Iterator[dict[str, Any]]:
+        """The notices from now on, each as ``{"level": ...}`` or ``{"event": ...}``; the first has the level now."""
+        self._send("subscribe", levels=levels, events=list(names))
+        self._socket.settimeout(None)
+        while True:
+            yield self._receive()
+
+    def set_priority(self, pid: int, priority: int | str) -> dict[str, Any]:
+        """Set a process's priority, a number or a class: ``pid``, ``name``, ``priority``, ``previous``."""
+        return self._ask("set", "set", pid=pid, priority=priority)
+
+    def clear(self, pid: int) -> dict[str, Any]:
+        """Forget what was set for a process."""
+        return self._ask("clear", "cleared", pid=pid)
+
+    def trim(self, pid: int | None = None, kib: int = 0) -> None:
+        """Have one process paged out, or all that are idle; the events tell what came of it."""
+        self._ask("trim", "trim", kib=kib, **({"pid": pid} if pid is not None else {}))
+
+    def kill(self, pid: int) -> dict[str, Any]:
+        """Have the guard end a process: ``pid``, ``name``; the events tell what came of it."""
+        return self._ask("kill", "kill", pid=pid)
+
+    def reload(self) -> None:
+        """Have the configuration read anew; the events tell what came of it."""
+        self._ask("reload", "reload")
+
+    def metrics(self) -> str:
+        """The service in numbers, as OpenMetrics text."""
+        self._send("metrics")
+        pieces = []
+        while "end" not in (reply := self._receive()):
+            pieces.append(self._expect(reply, "metrics", str))
+        return "".join(pieces)
+
+    def _ask(self, op: str, key: str, **fields: Any) -> dict[str, Any]:
+        self._send(op, **fields)
+        return self._expect(self._receive(), key, dict)
+
+    def _send(self, op: str, **fields: Any) -> None:
         try:
-            self._socket.send(protocol.encode_request(request))
+            self._socket.send(protocol.encode_request(op, fields))
         except OSError as error:
             raise self._broken(error) from error
 

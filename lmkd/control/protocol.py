@@ -1,13 +1,7 @@
 """The native control protocol, pure: one JSON object a SOCK_SEQPACKET message, each way, with a version.
 
-Requests and their replies; each object also has ``"v":1``, each reply ``"ok":true``:
-
-    {"op":"status"}                             {"status":{...}}
-    {"op":"events","since":N,"follow":false}    {"event":{...}} for each from number N on, {"end":true}
-    {"op":"candidates"}                         {"candidates":[...]} with at most 64 rows each, {"end":true}
-    {"op":"policy"}                             {"policy":[...]}, a row for each number (policy.derive.explained)
-    {"op":"tmpfs"}                              {"tmpfs":{...}}, who holds memory in files (helper.survey)
-
+What requests there are, with their fields and replies, is defined in ``lmkd.control.schema`` and described in
+docs/protocol.md. Each object has ``"v":1``, each reply ``"ok":true`` and the request's ``"id"``, if it had one.
 Whatever is wrong is answered by ``{"v":1,"ok":false,"error":"..."}``, and the connection stays usable.
 """
 
@@ -17,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from lmkd.control.schema import TEXT_MAX, shown, validate
 from lmkd.errors import ControlError
 from lmkd.values import value
 
@@ -25,27 +20,26 @@ DEFAULT_SOCKET = "/run/lmkd/control"
 REQUEST_LIMIT_BYTES = 4096
 REPLY_LIMIT_BYTES = 65536
 CANDIDATES_IN_REPLY = 64
-SEQUENCE_LIMIT = 2**63
+METRICS_BYTES_IN_REPLY = 60_000
+ID_NUMBER_MAX = 2**53
 
-_OPERATIONS = {"status": (), "events": ("since", "follow"), "candidates": (), "policy": (), "tmpfs": ()}
 _ERROR_LIMIT_CHARS = 500
+
+Id = int | str | None
 
 
 @value
 class Request:
-    """One valid request. ``since`` (a sequence number) and ``follow`` have a meaning for ``events`` only."""
+    """One valid request: its ``fields`` by name, with defaults. ``id`` is echoed in its replies."""
 
     op: str
-    since: int = 0
-    follow: bool = False
+    fields: Mapping[str, Any]
+    id: Id = None
 
 
-def encode_request(request: Request) -> bytes:
-    """The message of a request."""
-    message: dict[str, Any] = {"v": VERSION, "op": request.op}
-    if request.op == "events":
-        message.update(since=request.since, follow=request.follow)
-    return _dump(message)
+def encode_request(op: str, fields: Mapping[str, Any] | None = None, ident: Id = None) -> bytes:
+    """The message of a request. ControlError when it cannot be sent."""
+    return _dump({"v": VERSION, "op": op, **(fields or {}), **({"id": ident} if ident is not None else {})})
 
 
 def decode_request(message: bytes) -> Request:
@@ -54,67 +48,79 @@ def decode_request(message: bytes) -> Request:
         raise ControlError(f"a request has at most {REQUEST_LIMIT_BYTES} bytes")
     fields = _load_object(message, "request")
     _check_version(fields)
+    ident = fields.pop("id", None)
+    if not _is_id(ident):
+        raise ControlError(f"id is {shown(ident)}: a number or at most {TEXT_MAX} characters are meant")
     op = fields.pop("op", None)
-    if not isinstance(op, str) or op not in _OPERATIONS:
-        raise ControlError(f"unknown op {_shown(op)}: {', '.join(_OPERATIONS)} are known")
-    unknown = sorted(set(fields) - set(_OPERATIONS[op]))
-    if unknown:
-        raise ControlError(f"unknown field {_shown(unknown[0])} in a request for {op}")
-    since, follow = fields.get("since", 0), fields.get("follow", False)
-    if type(since) is not int or not 0 <= since < SEQUENCE_LIMIT:
-        raise ControlError(f"since is {_shown(since)}: a sequence number from 0 on is meant")
-    if type(follow) is not bool:
-        raise ControlError(f"follow is {_shown(follow)}: true or false is meant")
-    return Request(op, since, follow)
+    return Request(op if isinstance(op, str) else "", validate(op, fields), ident)
 
 
-def encode_status(status: Mapping[str, Any]) -> bytes:
-    """The reply to ``status``; ControlError when it cannot be sent."""
-    return _reply(status=dict(status))
-
-
-def encode_policy(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """The reply to ``policy``; ControlError when it cannot be sent."""
-    return _reply(policy=list(rows))
-
-
-def encode_tmpfs(seen: Mapping[str, Any]) -> bytes:
-    """The reply to ``tmpfs``; ControlError when it cannot be sent."""
-    return _reply(tmpfs=dict(seen))
-
-
-def encode_event(event: Mapping[str, Any]) -> bytes:
-    """One event of a stream. One that is too large keeps its name and numbers only, marked ``truncated``."""
+def id_in(message: bytes) -> Id:
+    """The id of a request that is wrong otherwise, for the reply that says so; None where there is none."""
     try:
-        return _reply(event=dict(event))
+        ident: Id = _load_object(message[: REQUEST_LIMIT_BYTES + 1], "request").get("id")
+    except ControlError:
+        return None
+    return ident if _is_id(ident) else None
+
+
+def encode_reply(ident: Id = None, **fields: Any) -> bytes:
+    """One reply; ControlError when it cannot be sent."""
+    named = {"id": ident} if ident is not None else {}
+    message = _dump({"v": VERSION, "ok": True, **fields, **named})
+    if len(message) > REPLY_LIMIT_BYTES:
+        raise ControlError(f"the reply is over {REPLY_LIMIT_BYTES} bytes")
+    return message
+
+
+def encode_event(event: Mapping[str, Any], ident: Id = None, dropped: int = 0) -> bytes:
+    """One event of a stream. One that is too large keeps its name and numbers only, marked ``truncated``."""
+    lost = {"dropped": dropped} if dropped else {}
+    try:
+        return encode_reply(ident, event=dict(event), **lost)
     except ControlError:
         kept = {key: event[key] for key in ("event", "level", "timestamp", "seq", "t_ms") if key in event}
-        return _reply(event={**kept, "truncated": True})
+        return encode_reply(ident, event={**kept, "truncated": True}, **lost)
 
 
-def encode_candidates(rows: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+def encode_candidates(rows: Iterable[Mapping[str, Any]], ident: Id = None) -> Iterator[bytes]:
     """The rows as messages, as many as fit (64 at most) in each; ControlError when one alone does not fit."""
     chunk: list[Mapping[str, Any]] = []
     size_bytes = 0
     for row in rows:
         row_bytes = len(_dump(row)) + 1
-        if chunk and (len(chunk) == CANDIDATES_IN_REPLY or size_bytes + row_bytes > REPLY_LIMIT_BYTES - 64):
-            yield _reply(candidates=chunk)
+        if chunk and (len(chunk) == CANDIDATES_IN_REPLY or size_bytes + row_bytes > REPLY_LIMIT_BYTES - 512):
+            yield encode_reply(ident, candidates=chunk)
             chunk, size_bytes = [], 0
         chunk.append(row)
         size_bytes += row_bytes
     if chunk:
-        yield _reply(candidates=chunk)
+        yield encode_reply(ident, candidates=chunk)
 
 
-def encode_end() -> bytes:
+def encode_metrics(text: str, ident: Id = None) -> Iterator[bytes]:
+    """The text in pieces of whole lines; a line that is too long is cut."""
+    piece, size_bytes = "", 0
+    for line in text.splitlines(keepends=True):
+        shown_bytes = len(json.dumps(line))
+        if piece and size_bytes + shown_bytes > METRICS_BYTES_IN_REPLY:
+            yield encode_reply(ident, metrics=piece)
+            piece, size_bytes = "", 0
+        piece += line[: METRICS_BYTES_IN_REPLY // 6]
+        size_bytes += shown_bytes
+    if piece:
+        yield encode_reply(ident, metrics=piece)
+
+
+def encode_end(ident: Id = None) -> bytes:
     """The message that closes a stream of events or candidates."""
-    return _reply(end=True)
+    return encode_reply(ident, end=True)
 
 
-def encode_error(text: str) -> bytes:
+def encode_error(text: str, ident: Id = None) -> bytes:
     """The reply to anything that is wrong; the connection stays usable."""
-    return _dump({"v": VERSION, "ok": False, "error": text[:_ERROR_LIMIT_CHARS]})
+    named = {"id": ident} if ident is not None else {}
+    return _dump({"v": VERSION, "ok": False, "error": text[:_ERROR_LIMIT_CHARS], **named})
 
 
 def decode_reply(message: bytes) -> dict[str, Any]:
@@ -130,11 +136,10 @@ def decode_reply(message: bytes) -> dict[str, Any]:
     raise ControlError("lmkd answered something that is not a reply")
 
 
-def _reply(**fields: Any) -> bytes:
-    message = _dump({"v": VERSION, "ok": True, **fields})
-    if len(message) > REPLY_LIMIT_BYTES:
-        raise ControlError(f"the reply is over {REPLY_LIMIT_BYTES} bytes")
-    return message
+def _is_id(ident: object) -> bool:
+    if isinstance(ident, str):
+        return len(ident) <= TEXT_MAX
+    return ident is None or (type(ident) is int and -ID_NUMBER_MAX <= ident <= ID_NUMBER_MAX)
 
 
 def _dump(message: Mapping[str, Any]) -> bytes:
@@ -150,7 +155,7 @@ def _load_object(message: bytes, what: str) -> dict[str, Any]:
             message.decode("utf-8"), object_pairs_hook=_unique_fields, parse_constant=_refuse_constant
         )
     except (ValueError, RecursionError) as error:
-        raise ControlError(f"the {what} is not JSON: {_shown(str(error))}") from error
+        raise ControlError(f"the {what} is not JSON: {shown(str(error))}") from error
     if not isinstance(loaded, dict):
         raise ControlError(f"the {what} is not a JSON object")
     return loaded
@@ -170,11 +175,4 @@ def _refuse_constant(name: str) -> None:
 def _check_version(fields: dict[str, Any]) -> None:
     version = fields.pop("v", None)
     if type(version) is not int or version != VERSION:
-        raise ControlError(f"version {_shown(version)}: this lmkd speaks version {VERSION}")
-
-
-def _shown(thing: object) -> str:
-    if isinstance(thing, list | dict):
-        return "a list" if isinstance(thing, list) else "an object"
-    text = json.dumps(thing)
-    return text if len(text) <= 60 else f"{text[:60]}..."
+        raise ControlError(f"version {shown(version)}: this lmkd speaks version {VERSION}")

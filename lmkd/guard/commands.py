@@ -8,7 +8,10 @@ from lmkd.model import Compact, Freeze, Maintain, Refresh, Renice, Thaw, Trim
 REFRESH, REFRESH_URGENT, REAP, EXPLAIN, DRAIN_LOG, HOOK, STOP, GROUP, TRIM, KILLED, FREEZE, THAW, COMPACT, RENICE = (
     range(1, 15)
 )
-TEND, CLEAN, MAINTAIN = 15, 16, 17
+TEND, CLEAN, MAINTAIN, NOTIFY = 15, 16, 17, 18
+"""NOTIFY: the pressure level has changed to ``LEVELS[argument]``."""
+KILL_ASKED = "kill_asked"
+"""The other way: the record by which the helper passes on a kill that was asked for (pid, start)."""
 TEND_SHORT, TEND_LOOK = 1, 2
 """Of a TEND command's argument."""
 GROUP_KILL = 1 << 32

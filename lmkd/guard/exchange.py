@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lmkd.guard.notices import Notices
     from lmkd.model import Candidate
 
 RING_BYTES = 65536
@@ -34,7 +35,11 @@ STORES_MAX = 8
 _STATUS = 4096
 _RING = _STATUS + STATUS_BYTES
 _TABLES = _RING + RING_BYTES
-EXCHANGE_BYTES = _TABLES + 2 * TABLE_BYTES
+_NOTICES = _TABLES + 2 * TABLE_BYTES
+NOTICES_BYTES = 12288
+_SLOTS = _NOTICES + NOTICES_BYTES
+SLOTS_BYTES = 24576
+EXCHANGE_BYTES = _SLOTS + SLOTS_BYTES
 _COMMAND = struct.Struct("=B3xiQ")
 COMMAND_BYTES = _COMMAND.size
 POST_BYTES = 4096
@@ -53,6 +58,11 @@ class Exchange:
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, EXCHANGE_BYTES)
         self._view = memoryview(self._memory)
+        self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) if hasattr(os, "eventfd") else -1
+        """Counts what the guard tells in ``notices``; -1 where there is no eventfd."""
+        self._notices: Notices | None = None
+        self.slots = self._view[_SLOTS:]
+        """What ``helper.registry`` keeps: it outlives the helper."""
         self.reader, self.writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.post_reader, self.post_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._unread = b""
@@ -153,6 +163,15 @@ class Exchange:
         return (lines[1:] if lost or first != position else lines), head
 
     # The guard's side.
+
+    @property
+    def notices(self) -> Notices:
+        """What the guard tells at once; its code is no part of the helper."""
+        if self._notices is None:
+            from lmkd.guard.notices import Notices
+
+            self._notices = Notices(self._view[_NOTICES:_SLOTS], self.wake)
+        return self._notices
 
     def table(self) -> PackedTable:
         """The table as last published. A view: to be read at once, by who is not held up meanwhile."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import select
 
 from lmkd.errors import KernelInterfaceError
-from lmkd.guard.commands import DRAIN_LOG, GROUP, GROUP_KILL, HOOK, KILLED, REAP, command_of
+from lmkd.guard.commands import DRAIN_LOG, GROUP, GROUP_KILL, HOOK, KILLED, NOTIFY, REAP, command_of
+from lmkd.guard.notes import kill_note, reason_of
 from lmkd.guard.observe import now_ms
 from lmkd.guard.status import status_line
 from lmkd.model import Escalate, Kill, Limit, Note, Reap, Victim
+from lmkd.policy.pressure import LEVELS
 from lmkd.policy.step import State, step
 from lmkd.values import replace
 
@@ -49,6 +51,7 @@ class Guard:
         self._port = port
         self._recorder = recorder
         self._exchange = exchange
+        self._notices = exchange.notices
         self._meter = meter
         self._again_ms = again_ms
         self._epoll = select.epoll()
@@ -155,6 +158,9 @@ class Guard:
         self._stepped_ms = now_ms()
         for action in actions:
             self._perform(action, woke_ms)
+        if before != self.state.level:
+            self._notices.tell_level(before, self.state, sample.t_ms, reason_of(actions))
+            self._exchange.ask(NOTIFY, 0, LEVELS.index(self.state.level))
         if self._meter is not None and wake.faults:
             try:
                 self._meter.set_period(wake.faults)
@@ -206,9 +212,11 @@ class Guard:
         notes = [self._signal(kill, victim, woke_ms) for victim in kill.victims]
         if self.helper:
             self._port.hasten(self.helper)
-        for victim in kill.victims:
-            if victim.pid in self._held:
-                self._port.hasten(victim.pid)
+        signalled = [victim for victim in kill.victims if victim.pid in self._held]
+        for victim in signalled:
+            self._port.hasten(victim.pid)
+        if not self.plan.dry_run:
+            self._notices.tell_kill(kill, signalled, self.state, woke_ms)
         for note in notes:
             self._recorder.write(note, now_ms())
 
@@ -220,7 +228,7 @@ class Guard:
             if not refused:
                 self._hold(handle)
                 self._tell_helper(victim, kill.signal)
-                return self._kill_note(kill, victim, (now_ms() - woke_ms) * 1000)
+                return kill_note(kill, victim, self.plan, (now_ms() - woke_ms) * 1000)
             self._port.close(handle)
         # For the policy it is gone: what it would have returned shows in the next sample, or does not.
         self._gone.append(victim.pid)
@@ -238,22 +246,6 @@ class Guard:
             self._exchange.ask(GROUP, victim.pid, victim.rule | (GROUP_KILL if signal == "SIGKILL" else 0))
         if rule.on_kill and not again:
             self._exchange.ask(HOOK, victim.pid, victim.rule)
-
-    def _kill_note(self, kill: Kill, victim: Victim, decide_us: float) -> Note:
-        rule = self.plan.rules[victim.rule].where if 0 <= victim.rule < len(self.plan.rules) else "own oom_score_adj"
-        fields = (
-            ("pid", victim.pid),
-            ("name", victim.name),
-            ("priority", victim.priority),
-            ("rule", rule),
-            ("signal", kill.signal),
-            ("reason", kill.reason),
-            ("predicted_kib", victim.predicted_kib),
-            *kill.numbers,
-            ("decide_us", round(decide_us)),
-            ("dry_run", self.plan.dry_run),
-        )
-        return Note("kill", fields, "warning")
 
     def _escalate(self, action: Escalate) -> None:
         for victim in action.victims:

@@ -64,6 +64,15 @@ class Observer:
         self._reclaims_kib = plan.settings.watermark_low_kib if plan.zswap_limit else 0
         self._last_ms = now_ms()
         self._suspect = 0
+        self._asked: tuple[tuple[int, int], ...] = ()
+
+    def ask_kill(self, pid: int, start_ticks: int) -> None:
+        """A kill was asked for: a part of what is observed next."""
+        self._asked += ((pid, start_ticks),)
+
+    def _take_asked(self) -> tuple[tuple[int, int], ...]:
+        asked, self._asked = self._asked, ()
+        return asked
 
     def sample(
         self, cause: str, calm: bool, gone: tuple[int, ...] = (), tmpfs: TmpfsAnswer | None = None
@@ -74,8 +83,7 @@ class Observer:
         if not data:
             raise KernelInterfaceError(f"{self._meminfo.path}: cannot be read")
         memory = parse_meminfo(data)
-        stall = self._psi.read()
-        psi = parse_psi(stall) if stall else None
+        psi = parse_psi(stall) if (stall := self._psi.read()) else None
         # Formatting vmstat costs the kernel more than all the rest: only when a decision may need it.
         vmstat = b"" if calm and memory.free_kib >= self._reclaims_kib else self._vmstat.read() or b""
         pid, share, faults_kib_s = self._who_grows(t_ms)
@@ -104,6 +112,7 @@ class Observer:
             tmpfs=tmpfs,
             refused=find_number(vmstat, b"pswpout ") if self._reclaims_kib else None,
             gone=gone,
+            asked=self._take_asked(),
         )
 
     def pass_over(self) -> None:

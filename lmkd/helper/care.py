@@ -85,6 +85,11 @@ class Care:
         if self._active:
             self._pager.trim(wanted_kib, self._rows, idle_since_ms, self._idle_ms)
 
+    def page_out(self, pid: int, kib: int) -> bool:
+        """Page out so much of one application, idle or not (0: all of it); False where nothing can be."""
+        row = next((one for one in self._rows if one.pid == pid), None)
+        return self._active and row is not None and self._pager.page_out(row, kib)
+
     def compact(self) -> None:
         """Compact the store, if that pays."""
         if self._active:

@@ -1,122 +1,181 @@
-"""The desk: the control socket's clients, each served by a short-lived child that can delay nobody."""
+"""The desk: the listening control sockets, and the talker that serves their clients while there are any.
+
+The talker is a process of its own, forked when the first client connects: it needs all of Python, and may be ended
+like any other process. It ends by itself some time after its last client, and when the helper ends.
+"""
 
 from __future__ import annotations
 
 import _socket
 import os
+import select
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from lmkd.guard.exchange import Exchange
     from lmkd.plan import Plan
 
-CLIENTS_MAX = 8
-BACKLOG = 8
+BACKLOG = 128
+AGAIN_MS = 1000.0
+"""A talker that failed is started again after so long."""
+ORDERS_AT_ONCE = 16
+ORDER_BYTES_MAX = 256
+KIND = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
 
 
-class Desk:
-    """Owns the listening socket and the children. ``descriptor`` is -1 where no socket could be made."""
+class Listener:
+    """One listening socket at a path. Raises OSError when there can be none."""
 
-    def __init__(self, plan: Plan, exchange: Exchange, refreshed: Callable[[], None]) -> None:
-        self._plan = plan
-        self._exchange = exchange
-        self._refreshed = refreshed
-        self._children: set[int] = set()
-        self._identity = (0, 0)
-        self.descriptor = -1
-        self.error = ""
-        try:
-            self._listen(plan.socket)
-        except OSError as error:
-            self.error = f"{plan.socket}: {error.strerror}"
-
-    def _listen(self, path: str) -> None:
+    def __init__(self, path: str) -> None:
+        self.path = path
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        listener = _socket.socket(
-            _socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
-        )
+        self.socket = _socket.socket(_socket.AF_UNIX, KIND)
         fresh = f"{path}.{os.getpid()}"
         try:
             _remove(fresh)
-            listener.bind(fresh)
+            self.socket.bind(fresh)
             os.chmod(fresh, 0o666)
-            listener.listen(BACKLOG)
+            self.socket.listen(BACKLOG)
             self._identity = _identity(fresh)
             os.rename(fresh, path)  # a socket that an earlier instance left is replaced in one step
         except OSError:
-            listener.close()
+            self.socket.close()
             _remove(fresh)
             raise
-        self._listener = listener
-        self.descriptor = listener.fileno()
-
-    def accept(self) -> None:
-        """Take one waiting client; over the bound it is turned away by closing."""
-        self.collect()
-        try:
-            descriptor, _ = self._listener._accept()  # type: ignore[attr-defined]
-        except OSError:
-            return
-        if len(self._children) >= CLIENTS_MAX:
-            os.close(descriptor)
-            return
-        self._refreshed()
-        try:
-            child = os.fork()
-        except OSError:  # no memory, or too many processes: the client may come again
-            os.close(descriptor)
-            return
-        if child == 0:
-            self._serve(descriptor)
-        os.close(descriptor)
-        self._children.add(child)
-
-    def collect(self) -> None:
-        """Take leave of children that have ended."""
-        for child in list(self._children):
-            try:
-                pid, _ = os.waitpid(child, os.WNOHANG)
-            except ChildProcessError:
-                pid = child
-            if pid:
-                self._children.discard(child)
 
     def close(self) -> None:
-        """End every client and the socket."""
-        import _signal
+        """The next instance may have put its own there already."""
+        self.socket.close()
+        if _identity(self.path) == self._identity:
+            _remove(self.path)
 
-        for child in self._children:
+
+def sockets_of(plan: Plan) -> tuple[tuple[str, str], ...]:
+    """(kind, path) of each socket to listen on; ``lmkd.control.talker.makers`` has what serves a kind."""
+    return (("native", plan.socket),)
+
+
+class Desk:
+    """Owns the listeners and the talker. A socket that cannot be made is a record, and the others work."""
+
+    def __init__(self, plan: Plan, exchange: Exchange, poll: select.poll, exclude: Callable[[int], None]) -> None:
+        """``exclude`` is told the talker's process id: it is nobody's victim."""
+        self._plan = plan
+        self._exchange = exchange
+        self._poll = poll
+        self._exclude = exclude
+        self._listeners: dict[str, Listener] = {}
+        self._channel: _socket.socket | None = None
+        self._due_ms = 0.0
+        self._listening = False
+        self.talker = 0
+        for kind, path in sockets_of(plan):
             try:
-                os.kill(child, _signal.SIGTERM)
-            except ProcessLookupError:
-                continue
-        if self.descriptor >= 0:
-            self._listener.close()
-            self.descriptor = -1
-            # The next instance may have put its own there already.
-            if _identity(self._plan.socket) == self._identity:
-                _remove(self._plan.socket)
+                self._listeners[kind] = Listener(path)
+            except OSError as error:
+                cost = f"{path}: {error.strerror}"
+                exchange.post("degraded", (("feature", f"{kind} control socket"), ("cost", cost)), "warning")
+        self._listen()
 
-    def _serve(self, descriptor: int) -> None:
-        """The child: an ordinary process that may be killed like any other. Never returns."""
-        code = 1
-        try:
+    def timeout_ms(self) -> float | None:
+        """How long the loop may wait until it must listen again; None: for ever."""
+        return max(0.0, self._due_ms - _now_ms()) if self._due_ms and not self._listening else None
+
+    def turn(self, ready: Mapping[int, int], carry_out: Callable[[bytes], bytes]) -> bool:
+        """Start the talker for whoever waits, carry out its orders. True when there was any order."""
+        if self._listening and any(one.socket.fileno() in ready for one in self._listeners.values()):
+            self._start()
+        elif self._channel is not None and self._channel.fileno() in ready:
+            return self._take_orders(self._channel, carry_out)
+        elif not self._listening and self._due_ms and _now_ms() >= self._due_ms:
+            self._listen()
+        return False
+
+    def close(self) -> None:
+        """End the talker and the sockets."""
+        if self.talker:
             import _signal
 
-            for number in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
-                _signal.signal(number, _signal.SIG_DFL)
-            self._listener.close()
-            with open("/proc/self/oom_score_adj", "w") as file:
-                file.write("900")
-            import socket
+            os.kill(self.talker, _signal.SIGKILL)
+            self._end()
+        for listener in self._listeners.values():
+            listener.close()
+        self._listeners = {}
 
-            from lmkd.control.server import serve_connection
-            from lmkd.helper.source import ExchangeSource
+    def _listen(self) -> None:
+        self._listening, self._due_ms = True, 0.0
+        for listener in self._listeners.values():
+            self._poll.register(listener.socket.fileno(), select.POLLIN)
 
-            serve_connection(socket.socket(fileno=descriptor), ExchangeSource(self._plan, self._exchange))
+    def _start(self) -> None:
+        for listener in self._listeners.values():
+            self._poll.unregister(listener.socket.fileno())
+        self._listening, self._due_ms = False, _now_ms() + AGAIN_MS
+        try:
+            ours, theirs = _socket.socketpair(_socket.AF_UNIX, KIND)
+        except OSError:
+            return  # no descriptors: the client waits
+        try:
+            child = os.fork()
+        except OSError:  # no memory, or too many processes
+            ours.close()
+            theirs.close()
+            return
+        if child == 0:
+            self._serve(theirs)
+        theirs.close()
+        self.talker, self._channel, self._due_ms = child, ours, 0.0
+        self._exclude(child)
+        self._poll.register(ours.fileno(), select.POLLIN)
+
+    def _take_orders(self, channel: _socket.socket, carry_out: Callable[[bytes], bytes]) -> bool:
+        for number in range(ORDERS_AT_ONCE):
+            try:
+                order = channel.recv(ORDER_BYTES_MAX)
+            except BlockingIOError:
+                return number > 0
+            except OSError:
+                order = b""
+            if not order:
+                self._end()
+                return number > 0
+            try:
+                channel.send(carry_out(order))
+            except OSError:
+                continue  # it does not read: it knows by the time that passes
+        return True
+
+    def _end(self) -> None:
+        """The talker has closed its end of the channel: it has nothing more to do."""
+        if self._channel is not None:
+            self._poll.unregister(self._channel.fileno())
+            self._channel.close()
+            self._channel = None
+        try:
+            _, status = os.waitpid(self.talker, 0)
+        except ChildProcessError:
+            status = 0
+        self.talker = 0
+        if status:
+            self._due_ms = _now_ms() + AGAIN_MS
+        else:
+            self._listen()
+
+    def _serve(self, channel: _socket.socket) -> None:
+        """The talker's whole life. Never returns."""
+        code = 1
+        try:
+            from lmkd.control.talk import talk
+
+            talk(self._plan, self._exchange, {kind: one.socket for kind, one in self._listeners.items()}, channel)
             code = 0
+        except Exception:
+            import sys
+
+            sys.excepthook(*sys.exc_info())
         finally:
             os._exit(code)
 
@@ -134,3 +193,7 @@ def _remove(path: str) -> None:
         os.unlink(path)
     except OSError:
         return
+
+
+def _now_ms() -> float:
+    return time.monotonic_ns() / 1e6

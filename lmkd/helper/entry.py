@@ -14,8 +14,13 @@ from lmkd.model import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lmkd.helper.registry import Registry
     from lmkd.kernel.process import Sizes, Stat
     from lmkd.plan import Plan
+
+
+HAS_PRIORITY, TRIM, TRIM_SAID, FREEZE, FREEZE_SAID, PRIVILEGED = 1, 2, 4, 8, 16, 32
+"""What was set for a process over the control socket, and by whom (``Entry.said``, ``helper.registry``)."""
 
 
 class Entry:
@@ -38,6 +43,7 @@ class Entry:
         "priority",
         "respawned",
         "rule",
+        "said",
         "settled",
         "shared_kib",
         "sizes",
@@ -55,6 +61,8 @@ class Entry:
         self.respawned = False
         self.base_adj = 0
         self.rule = -1
+        self.said = 0
+        """The flags of what was set for it over the control socket (``helper.registry``)."""
         self.priority = 0
         self.grace_ms = 0
         self.own_adj = True
@@ -84,6 +92,18 @@ class Entry:
         self.weight, self.weighed_kib = known.weight, known.weighed_kib
 
 
+def take_set(entry: Entry, registry: Registry | None, pid: int) -> None:
+    """Apply what was set for a process: over its rule only by who may do all, and else only to lower it."""
+    slot = registry.find(pid, entry.start) if registry is not None else None
+    if slot is None:
+        return
+    entry.said = slot.flags
+    if slot.flags & HAS_PRIORITY and (
+        slot.flags & PRIVILEGED or (entry.rule < 0 and slot.priority > entry.base_adj)
+    ):
+        entry.priority, entry.own_adj = slot.priority, False
+
+
 class Classes:
     """What the plan says of whole classes, for processes whose rule says nothing else."""
 
@@ -103,10 +123,18 @@ class Classes:
         flags = FLAG_GROUP if rule is not None and rule.group != "process" else 0
         flags |= FLAG_RESPAWNED if entry.respawned else 0
         if entry.priority <= PRIORITY_FOREGROUND:
-            return flags if entry.own_adj else flags | FLAG_DECLARED_FOREGROUND
+            declared = not entry.own_adj and (entry.rule >= 0 or entry.said & PRIVILEGED)
+            return flags | FLAG_DECLARED_FOREGROUND if declared else flags
         name = class_of(entry.priority)
-        if self._trim.get(name, False) if rule is None or rule.trim is None else rule.trim:
+        of_rule = (None, None) if rule is None else (rule.trim, rule.freeze)
+        if self._allows(entry.said, TRIM_SAID, TRIM, of_rule[0], self._trim.get(name, False)):
             flags |= FLAG_TRIM
-        if self._freeze.get(name, False) if rule is None or rule.freeze is None else rule.freeze:
+        if self._allows(entry.said, FREEZE_SAID, FREEZE, of_rule[1], self._freeze.get(name, False)):
             flags |= FLAG_FREEZE
         return flags
+
+    def _allows(self, said: int, told: int, bit: int, of_rule: bool | None, of_class: bool) -> bool:
+        """Who may do all goes before the rule, the rule before everybody else, and these before the class."""
+        if said & told and (of_rule is None or said & PRIVILEGED):
+            return bool(said & bit)
+        return of_class if of_rule is None else of_rule

@@ -15,6 +15,7 @@ from lmkd.guard.commands import (
     GROUP,
     GROUP_KILL,
     HOOK,
+    KILLED,
     MAINTAIN,
     REAP,
     REFRESH,
@@ -25,6 +26,7 @@ from lmkd.guard.commands import (
 from lmkd.helper.brake import COMMANDS as BRAKE_COMMANDS
 from lmkd.helper.brake import Brake
 from lmkd.helper.care import Care
+from lmkd.helper.clerk import Clerk
 from lmkd.helper.desk import Desk
 from lmkd.helper.groups import end_group, members
 from lmkd.helper.hooks import Hooks
@@ -73,16 +75,13 @@ class Helper:
         self._poll = select.poll()
         self._poll.register(exchange.reader, select.POLLIN)
         self._events = self._open_events()
-        self._desk = Desk(plan, exchange, self._refresh)
-        if self._desk.descriptor >= 0:
-            self._poll.register(self._desk.descriptor, select.POLLIN)
-        else:
-            exchange.post("degraded", (("feature", "control socket"), ("cost", self._desk.error)), "warning")
+        self._desk = Desk(plan, exchange, self._poll, self._scout.exclude)
         self._hooks = Hooks(exchange.post)
         self._care = Care(plan, self._libc, exchange.post, exchange)
         self._care.store.watch(self._poll)
         self._tmpfs = Tmpfs(plan, exchange, self._scout, self._hooks, self._care.store.share)
         self._brake = Brake(plan, self._scout, self._libc, (guard_pid, os.getpid()), exchange.post)
+        self._orders = Clerk(exchange, self._scout, self._care, guard_pid, self._refresh)
         self._rows: list[Candidate] = []
         self._running = True
         self._nice = NICE_CALM
@@ -91,6 +90,7 @@ class Helper:
         """Until the guard says stop or is gone."""
         self._brake.take_over()
         self._scout.scan()
+        self._orders.tidy()
         self._refresh()
         self._exchange.post("helper_started", (("pid", os.getpid()), ("processes", len(self._scout.pids()))))
         self._lock()
@@ -117,7 +117,7 @@ class Helper:
         if self._events < 0:
             left_ms = max(0.0, self._scan_due_ms - _now_ms())
             timeout = left_ms if timeout is None else min(timeout, left_ms)
-        for paced in (self._care.timeout_ms(), self._brake.timeout_ms()):
+        for paced in (self._care.timeout_ms(), self._brake.timeout_ms(), self._desk.timeout_ms()):
             if paced is not None:
                 timeout = paced if timeout is None else min(timeout, paced)
         ready = dict(self._poll.poll(timeout))
@@ -127,13 +127,13 @@ class Helper:
                 self._obey()
             else:
                 self._running = False  # the guard's end of the pipe is closed: it has died
-        if self._desk.descriptor in ready:
-            self._desk.accept()
         if self._events >= 0 and self._events in ready:
             self._take_births()
         elif self._events < 0 and _now_ms() >= self._scan_due_ms:
             self._refresh()
-        self._desk.collect()
+        self._desk.turn(ready, self._orders.carry_out)
+        if self._orders.take_changed():
+            self._publish()
         self._care.store.notice(ready)
         self._care.turn()
         self._brake.turn()
@@ -169,6 +169,8 @@ class Helper:
                 self._end_group(pid, argument)
             elif operation in BRAKE_COMMANDS:
                 self._brake.obey(operation, pid, argument)
+                if operation == KILLED:
+                    self._end_together(pid, *self._orders.group_of(pid), "registered", "")
             elif operation == MAINTAIN:
                 self._care.store.tend(bool(argument))
             elif operation == STOP:
@@ -191,10 +193,15 @@ class Helper:
             return
         rule = self._plan.rules[index]
         others = members(self._scout, self._plan.proc, pid, rule.group, self._scout.cgroup_of(pid))
+        self._end_together(pid, others, signal, rule.group, rule.name)
+
+    def _end_together(self, pid: int, others: list[int], signal: str, group: str, name: str) -> None:
+        if not others and group == "registered":
+            return
         ended = end_group(self._scout, RealPort(self._plan.proc, self._libc), others, signal)
         for member in ended:
             self._brake.ended(member, _now_ms())
-        fields = (("pid", pid), ("name", rule.name), ("group", rule.group), ("signal", signal), ("pids", tuple(ended)))
+        fields = (("pid", pid), ("name", name), ("group", group), ("signal", signal), ("pids", tuple(ended)))
         self._exchange.post("group", fields)
 
     def _hook(self, pid: int, index: int) -> None:

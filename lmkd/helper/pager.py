@@ -140,6 +140,13 @@ class Pager:
             previous = self._rests.get(row.pid)  # it is gone, hides its memory, or has hardly any of it here
             self._rests[row.pid] = trim.rest_after(previous, row, row.swapped_kib, self._clock())
 
+    def page_out(self, row: Candidate, kib: int) -> bool:
+        """Page out this one as was asked, ``kib`` of it or (0) all; False where that cannot be begun now."""
+        if any(work.advice == PAGEOUT for work in self._waiting) or self._begin(PAGEOUT, row) is None:
+            return False
+        self._wanted_kib = kib or row.resident_kib
+        return True
+
     def cool(self, row: Candidate) -> None:
         """Mark the memory of one that grows as old, if it has grown enough since that was done last."""
         start, cooled_kib = self._cooled.get(row.pid, (row.start_ticks, 0))

@@ -6,13 +6,11 @@ import errno
 import os
 import time
 
-from lmkd.helper.entry import Classes, Entry
+from lmkd.helper.entry import Classes, Entry, take_set
 from lmkd.helper.facts import Matcher
 from lmkd.helper.gain import gain_kib, is_to_be_weighed, mean_weight, weight_of
 from lmkd.helper.mirror import Mirror
 from lmkd.helper.sample import sample_pages, shares_of
-from lmkd.kernel.counters import find_number
-from lmkd.kernel.pinned import read_once
 from lmkd.kernel.proc_events import parse_events
 from lmkd.kernel.process import (
     list_pids,
@@ -20,6 +18,7 @@ from lmkd.kernel.process import (
     read_cmdline,
     read_exe,
     read_oom_score_adj,
+    read_private_kib,
     read_sizes,
     read_stat,
 )
@@ -29,6 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from lmkd.helper.registry import Registry
     from lmkd.kernel.process import Sizes
     from lmkd.plan import Plan
 
@@ -48,14 +48,12 @@ class Scout:
     """Owns the entries. ``excluded`` are lmkd's own processes, which are nobody's victims."""
 
     def __init__(
-        self,
-        plan: Plan,
-        excluded: Iterable[int],
-        report: Callable[[str, tuple[tuple[str, object], ...], str], None],
+        self, plan: Plan, excluded: Iterable[int], report: Callable[[str, tuple[tuple[str, object], ...], str], None]
     ) -> None:
+        self.registry: Registry | None = None  # None as long as nothing was ever set for any process
         self._plan = plan
         self._proc = plan.proc
-        self._excluded = frozenset(excluded)
+        self._excluded = set(excluded)
         self._matcher = Matcher(plan.proc, plan.rules)
         self._mirror = Mirror(plan.proc, plan.mirror and not plan.dry_run, report)
         self._classes = Classes(plan)
@@ -135,6 +133,8 @@ class Scout:
     def _bury(self, pid: int) -> None:
         """A victim's death may be known before the order to end its group is read."""
         entry = self._entries.pop(pid, None)
+        if self.registry is not None:
+            self.registry.drop(pid)
         if entry is not None and (entry.cgroup or entry.command is not None):
             self._dead.pop(pid, None)
             self._dead[pid] = entry
@@ -162,7 +162,7 @@ class Scout:
                 if adj is not None:
                     entry.priority = adj
             if private and self._may_share(entry, sizes):
-                entry.shared_kib = max(0, sizes.anon_kib - self._private_kib(pid, sizes.anon_kib))
+                entry.shared_kib = max(0, sizes.anon_kib - read_private_kib(self._proc, pid, sizes.anon_kib))
 
     def weigh(self, page_bytes: int) -> None:
         """Look into pages of a few of those whose pages are not known."""
@@ -227,6 +227,16 @@ class Scout:
         entry = self.entry(pid)
         return entry.cgroup if entry is not None else ""
 
+    def exclude(self, pid: int) -> None:
+        """One more process is lmkd's own."""
+        self._excluded.add(pid)
+        self._entries.pop(pid, None)
+
+    def renew(self, pid: int) -> None:
+        """Look at a process anew: it may be a new one, or something was set for it."""
+        self._identify(pid, again=True)
+        self.measure(private=False, only=(pid,))
+
     def pids(self) -> list[int]:
         """All known processes."""
         return list(self._entries)
@@ -265,6 +275,7 @@ class Scout:
             entry.cgroup = read_cgroup(self._proc, pid) if rule.group == "cgroup" else ""
         else:
             entry.priority = entry.base_adj
+        take_set(entry, self.registry, pid)
         self._mirror.write(pid, adj, entry.priority)
         parent = self._entries.get(stat.parent)
         entry.forked = parent is not None and read_exe(self._proc, pid) == read_exe(self._proc, stat.parent)
@@ -280,14 +291,6 @@ class Scout:
         if parent is not None and not parent.own_adj and adj == parent.priority == PRIORITY_NEVER:
             return parent.base_adj
         return adj
-
-    def _private_kib(self, pid: int, anon_kib: int) -> int:
-        """Memory that is this process's alone (smaps_rollup, Linux 4.14): what its death alone returns."""
-        data = read_once(f"{self._proc}/{pid}/smaps_rollup")
-        if not data:
-            return anon_kib
-        clean, dirty = find_number(data, b"Private_Clean:"), find_number(data, b"Private_Dirty:")
-        return anon_kib if clean is None or dirty is None else min(anon_kib, clean + dirty)
 
 
 def _now_ms() -> float:

@@ -13,6 +13,8 @@ from lmkd.model import FLAG_DECLARED_FOREGROUND, FLAG_FREEZE, FLAG_TRIM, PRIORIT
 from lmkd.plan import Plan
 from lmkd.values import as_dict
 
+LAST_BYTES = 8192
+"""More than the longest record: its end, and the begin of the next one."""
 OWN_RULE = "own oom_score_adj"
 
 
@@ -65,6 +67,14 @@ class ExchangeSource:
         following = fresh[-1]["seq"] + 1 if fresh else sequence
         self._next = (following, position)
         return fresh, following
+
+    def next_sequence(self) -> int:
+        """The number that the next record will have."""
+        head = self._exchange.records_since(1 << 62)[1]
+        lines, position = self._exchange.records_since(max(0, head - LAST_BYTES))
+        following = json.loads(lines[-1])["seq"] + 1 if lines else 0
+        self._next = (following, position)
+        return int(following)
 
     def candidates(self) -> Iterable[Mapping[str, Any]]:
         """Rows of the table, as the next decision would see them, but for this process: it ends with its client."""

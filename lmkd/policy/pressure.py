@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmkd.model import Sample, Settings
+from lmkd.model import Note, Sample, Settings
 from lmkd.policy.forecast import Forecast, exhaustion_ms
 from lmkd.policy.headroom import Headroom
 from lmkd.values import value
@@ -11,6 +11,8 @@ LEVELS = ("calm", "low", "moderate", "critical")
 LOW_PCT, MODERATE_PCT = 30, 15
 """Levels by headroom in percent of RAM above the floor; critical is what the killer itself acts on."""
 HYSTERESIS_PCT = 3
+REASONS = ("headroom is enough", f"headroom below {LOW_PCT}% of RAM", f"headroom below {MODERATE_PCT}% of RAM")
+"""Of the levels below critical."""
 OWN_PCT = 60
 VAIN_S = 2000
 """So many pages a second that the store refuses are reclaim in vain: at 48 us each a tenth of a 500 MIPS core."""
@@ -86,6 +88,21 @@ def judge(settings: Settings, signs: Signs, previous: str) -> Pressure:
     horizon_kib = int(signs.forecast.steady_kib_s * settings.kill_horizon_ms / 1000)
     deficit = max(floor if reason else 0, floor + floor // 2 + 2 * horizon_kib - signs.room.total_kib)
     return Pressure(_level(settings, left, previous, bool(reason)), reason, lasts, deficit)
+
+
+def pressure_note(pressure: Pressure, room: Headroom, rate_kib_s: float, sample: Sample) -> Note:
+    """The record of a change of level."""
+    fields: tuple[tuple[str, object], ...] = (
+        ("pressure", pressure.level),
+        ("headroom_kib", room.total_kib),
+        ("free_kib", room.free_kib),
+        ("cache_kib", room.cache_kib),
+        ("store_kib", room.store_kib),
+        ("rate_kib_s", round(rate_kib_s)),
+        ("cause", sample.cause),
+        ("reason", pressure.reason or REASONS[LEVELS.index(pressure.level)]),
+    )
+    return Note("pressure", fields, "warning" if pressure.level == "critical" else "info")
 
 
 def _reason(settings: Settings, signs: Signs, left_kib: int, lasts_ms: float) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from lmkd.held import Explain
 from lmkd.model import FLAG_RESPAWNED, Kill, Note, Refresh, Sample, Settings, Trim, Wake
+from lmkd.policy import asked, freeze, renice, tmpfs, trim
 from lmkd.policy import flight as flights
 from lmkd.policy import forecast as forecasts
-from lmkd.policy import freeze, renice, tmpfs, trim
 from lmkd.policy.flight import Flight
 from lmkd.policy.forecast import Forecast
 from lmkd.policy.growth import Ballast, ShmemWatch, Watch, watch, watch_shmem, weigh
 from lmkd.policy.headroom import Headroom, StoreRatio, forget_filling, headroom, measure_ratio, store_ends_ms
 from lmkd.policy.learned import Learned, learn, with_learned
-from lmkd.policy.pressure import Pressure, Signs, Stall, judge, measure_stall
+from lmkd.policy.pressure import Pressure, Signs, Stall, judge, measure_stall, pressure_note
 from lmkd.policy.tmpfs import Tmpfs
 from lmkd.policy.upkeep import Upkeep, keep_up
 from lmkd.policy.victim import Choice, choose
@@ -46,6 +46,7 @@ class State:
     level: str = "calm"
     ended: tuple[tuple[int, int], ...] = ()
     """Victims of recent decisions: dead or stuck, and perhaps still in a table that was made before."""
+    asked: tuple[tuple[int, int], ...] = ()  # kills that were asked for, and wait for their turn
     refreshed_ms: float = -1e9
     refused_ms: float = -1e9
     trimmed_ms: float = -1e9
@@ -66,7 +67,7 @@ def step(
     state, pressure = _observe(state, sample, settings)
     actions: tuple[Action, ...] = ()
     if state.level != pressure.level:
-        actions = (_pressure_note(state, pressure, sample),)
+        actions = (pressure_note(pressure, state.room, state.forecast.rate_kib_s, sample),)
     state = replace(state, level=pressure.level, exhaustion_ms=pressure.exhaustion_ms)
     if state.flight is not None:
         state, landed = _account(state, sample, settings)
@@ -77,14 +78,15 @@ def step(
     if state.flight is None and not pressure.reason and came_back(state, sample, settings, table):
         pressure = replace(pressure, reason="it came back after its kill, and grows again")
     frost, cold = freeze.decide(state.frost, sample, settings, table, state.level, state.stall)
-    state, actions = replace(state, frost=frost), actions + cold
-    state, chores = _tend(state, sample, settings)
-    actions += chores
+    state, chores = _tend(replace(state, frost=frost), sample, settings)
+    actions += cold + chores
     waits = pressure.reason.startswith("stall") and freeze.may_help(frost, sample)
     waits = waits or tmpfs.holds_up(state.tmpfs, sample, _is_urgent(state, settings))
     if state.flight is None and pressure.reason and not waits:
         state, decided = _decide(state, sample, settings, table, pressure)
         actions += decided
+    state, obeyed = _obey(state, sample, settings, table, pressure)
+    actions += obeyed
     if state.level != "calm" and sample.t_ms - state.refreshed_ms >= REFRESH_EVERY_MS:
         state = replace(state, refreshed_ms=sample.t_ms)
         actions += (Refresh(state.level == "critical" or state.room.free_kib <= 0),)
@@ -218,6 +220,19 @@ def _decide(
     return _launch(state, sample, settings, choice, pressure)
 
 
+def _obey(
+    state: State, sample: Sample, settings: Settings, table: CandidateTable, pressure: Pressure
+) -> tuple[State, tuple[Action, ...]]:
+    """One kill that was asked for: after those that must be, and like them the only one in flight."""
+    if not sample.asked and not state.asked:
+        return state, ()
+    waiting, found = asked.take(state.asked + sample.asked, table, state.ended, state.flight is not None)
+    state = replace(state, asked=waiting)
+    if isinstance(found, Choice):
+        return _launch(state, sample, settings, found, pressure)
+    return state, (found,) if found is not None else ()
+
+
 def _launch(
     state: State, sample: Sample, settings: Settings, choice: Choice, pressure: Pressure
 ) -> tuple[State, tuple[Action, ...]]:
@@ -282,16 +297,3 @@ def _refuse(state: State, sample: Sample, reason: str) -> tuple[State, tuple[Act
         ("shmem_kib", sample.shmem_kib),
     )
     return replace(state, refused_ms=sample.t_ms), (Note("refusal", fields, "warning"),)
-
-
-def _pressure_note(state: State, pressure: Pressure, sample: Sample) -> Note:
-    fields: tuple[tuple[str, object], ...] = (
-        ("pressure", pressure.level),
-        ("headroom_kib", state.room.total_kib),
-        ("free_kib", state.room.free_kib),
-        ("cache_kib", state.room.cache_kib),
-        ("store_kib", state.room.store_kib),
-        ("rate_kib_s", round(state.forecast.rate_kib_s)),
-        ("cause", sample.cause),
-    )
-    return Note("pressure", fields, "warning" if pressure.level == "critical" else "info")

@@ -9,7 +9,7 @@ import select
 import sys
 
 from lmkd.guard.act import DryPort, RealPort
-from lmkd.guard.commands import STOP
+from lmkd.guard.commands import KILL_ASKED, STOP
 from lmkd.guard.exchange import Exchange
 from lmkd.guard.loop import Guard
 from lmkd.guard.observe import Observer, now_ms
@@ -85,7 +85,9 @@ class Resident:
             if "helper" in causes:
                 for event, fields, level in self._exchange.posts():
                     self._guard.note(event, fields, level)
-                    if event == "helper_started" and not ready:
+                    if event == KILL_ASKED:
+                        self._ask_kill(dict(fields))
+                    elif event == "helper_started" and not ready:
                         ready = True
                         self._announce()
             if "signal" in causes and self._take_signals():
@@ -161,6 +163,13 @@ class Resident:
             return
         join_pages(self._libc, self._apart)
         self._apart = []
+
+    def _ask_kill(self, fields: dict[str, object]) -> None:
+        """An input of the next step, which is taken at once."""
+        pid, start = fields.get("pid"), fields.get("start")
+        if isinstance(pid, int) and isinstance(start, int):
+            self._observer.ask_kill(pid, start)
+            self._guard.show()
 
     def _announce(self) -> None:
         ms = round(now_ms() - self._plan.started_ms)

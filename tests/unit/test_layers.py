@@ -22,8 +22,8 @@ LAYERS = (
 )
 APART = {("config", "kernel"), ("kernel", "config"), ("plan", "config"), ("plan", "kernel")}
 EXCEPTIONS = {
-    # The desk's forked child turns into a server and imports it then; nobody else in the helper does.
-    ("lmkd.helper.desk", "lmkd.control.server"),
+    # The desk's forked child turns into the talker and imports it then; nobody else in the helper does.
+    ("lmkd.helper.desk", "lmkd.control.talk"),
 }
 OF_CONTROL_FOR_COMMANDS = {"lmkd.control.client", "lmkd.control.protocol"}
 
@@ -78,8 +78,8 @@ def test_exceptions_are_still_needed() -> None:
         ("lmkd.policy.step", "lmkd.guard.loop"),
         ("lmkd.config.load", "lmkd.kernel.files"),
         ("lmkd.kernel.zram", "lmkd.config"),
-        ("lmkd.helper.scout", "lmkd.control.server"),
-        ("lmkd.cli.ps", "lmkd.control.server"),
+        ("lmkd.helper.scout", "lmkd.control.talker"),
+        ("lmkd.cli.ps", "lmkd.control.talker"),
         ("lmkd.values", "lmkd.plan"),
     ],
 )

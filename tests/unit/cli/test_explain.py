@@ -16,13 +16,12 @@ from lmkd.cli.explain import is_meant, strangers
 from lmkd.cli.explain_policy import policy_lines
 from lmkd.cli.explain_process import explain_all, process_lines
 from lmkd.cli.main import main
-from lmkd.control.server import serve_connection
 from lmkd.model import FLAG_DECLARED_FOREGROUND, Candidate, Victim
 from lmkd.policy.derive import NUMBERS, derive_numbers, explained, stem
 from lmkd.policy.table import kill_order, table_of
 from lmkd.policy.victim import Grower, choose
 from lmkd.values import replace
-from tests.unit.control.fakes import FakeSource, listening
+from tests.unit.control.fakes import FakeSource, listening, serve_connection
 from tests.unit.plans import FakeProc
 from tests.unit.policy.builders import SETTINGS, make_app
 

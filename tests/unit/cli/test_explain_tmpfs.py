@@ -12,10 +12,9 @@ import pytest
 
 from lmkd.cli.explain_tmpfs import tmpfs_lines
 from lmkd.cli.main import main
-from lmkd.control.server import serve_connection
 from lmkd.helper.survey import survey
 from lmkd.plan import TmpfsRule
-from tests.unit.control.fakes import FakeSource, listening
+from tests.unit.control.fakes import FakeSource, listening, serve_connection
 
 SEEN: dict[str, Any] = {
     "shmem_kib": 90_000,

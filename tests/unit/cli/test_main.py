@@ -17,9 +17,8 @@ from lmkd import __version__
 from lmkd.cli import run_command
 from lmkd.cli.events import sequence_number
 from lmkd.cli.main import COMMANDS, explain, main
-from lmkd.control.server import serve_connection
 from lmkd.errors import CannotWorkError, ConfigError, ControlError
-from tests.unit.control.fakes import FakeSource, listening
+from tests.unit.control.fakes import FakeSource, listening, serve_connection
 
 EVENTS = [
     {"event": "ready", "level": "info", "timestamp": 1.0, "seq": 1, "t_ms": 5.0},

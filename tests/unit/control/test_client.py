@@ -11,9 +11,8 @@ import pytest
 
 from lmkd.control import protocol
 from lmkd.control.client import ControlClient
-from lmkd.control.server import serve_connection
 from lmkd.errors import ControlError
-from tests.unit.control.fakes import FakeSource, listening
+from tests.unit.control.fakes import FakeSource, listening, serve_connection
 
 
 def answering(*replies: bytes) -> Callable[[socket.socket], None]:

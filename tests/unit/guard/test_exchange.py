@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lmkd.guard import exchange as exchanges
 from lmkd.guard.commands import DRAIN_LOG, REAP, STOP
-from lmkd.guard.exchange import RECORD_BYTES_MAX, RING_BYTES, STATUS_BYTES, Exchange
+from lmkd.guard.exchange import NOTICES_BYTES, RECORD_BYTES_MAX, RING_BYTES, STATUS_BYTES, Exchange
 from lmkd.held import TmpfsAnswer
 from lmkd.policy.table import TABLE_BYTES
 from lmkd.values import replace
@@ -24,7 +24,8 @@ LINES = st.lists(st.integers(0, RECORD_BYTES_MAX - 1), max_size=120)
 
 
 def close(exchange: Exchange) -> None:
-    for descriptor in (exchange.reader, exchange.writer, exchange.post_reader, exchange.post_writer):
+    ends = (exchange.reader, exchange.writer, exchange.post_reader, exchange.post_writer)
+    for descriptor in (*ends, exchange.wake):
         os.close(descriptor)
 
 
@@ -270,7 +271,9 @@ def test_the_parts_of_the_memory_do_not_overlap(exchange: Exchange) -> None:
     assert exchange.read_status() == b"s" * STATUS_BYTES
     assert set(exchange.records_since(0)[0]) == {b"r" * 999}
     assert (len(exchange.table()), exchange.tmpfs_answer(), exchange.log_position) == (4096, FULL_ANSWER, 99)
-    assert exchanges.EXCHANGE_BYTES == exchanges._TABLES + 2 * TABLE_BYTES == len(exchange._view)
+    parts = exchanges._TABLES + 2 * TABLE_BYTES + NOTICES_BYTES + exchanges.SLOTS_BYTES
+    assert exchanges.EXCHANGE_BYTES == parts == len(exchange._view)
+    assert (len(exchange.notices.view), len(exchange.slots)) == (NOTICES_BYTES, exchanges.SLOTS_BYTES)
 
 
 GAINS = tuple((pid, 1 << 40, pid) for pid in range(1, exchanges.GAINS_MAX + 1))

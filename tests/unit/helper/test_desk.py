@@ -1,14 +1,15 @@
-"""The control socket: a real one, served by real children from a real exchange."""
+"""The control socket: a real one, served by a real talker from a real exchange."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import select
 import signal
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from lmkd.control.client import ControlClient
 from lmkd.errors import ControlError
 from lmkd.guard.exchange import Exchange
 from lmkd.guard.record import Recorder
-from lmkd.helper.desk import CLIENTS_MAX, Desk
+from lmkd.helper.desk import Desk
+from lmkd.helper.orders import ANSWER, DONE, LOOK, ORDER
 from lmkd.helper.source import ExchangeSource
 from lmkd.model import FLAG_FREEZE, FLAG_TRIM, Note
 from lmkd.plan import Plan
@@ -28,29 +30,41 @@ from tests.unit.plans import make_candidate, make_plan, make_rule
 
 
 class Bench:
-    """A desk at a socket below a temporary folder."""
+    """A desk at a socket below a temporary folder, turned by a thread as the helper does; every order is done."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.exchange = Exchange()
-        self.refreshed = 0
-        self.desk = Desk(plan, self.exchange, self._refresh)
+        self.excluded: list[int] = []
+        self.orders: list[int] = []
+        self.poll = select.poll()
+        self.desk = Desk(plan, self.exchange, self.poll, self.excluded.append)
+        self._running = True
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
-    def _refresh(self) -> None:
-        self.refreshed += 1
+    def _run(self) -> None:
+        while self._running:
+            self.desk.turn(dict(self.poll.poll(10)), self.carry_out)
 
-    @contextlib.contextmanager
-    def client(self) -> Iterator[ControlClient]:
-        with ControlClient(self.plan.socket, 10_000) as client:
-            self.desk.accept()
-            yield client
+    def carry_out(self, order: bytes) -> bytes:
+        number, operation, *_ = ORDER.unpack(order)
+        self.orders.append(operation)
+        return ANSWER.pack(number, DONE, 0, 0, -1)
+
+    def client(self) -> ControlClient:
+        return ControlClient(self.plan.socket, 10_000)
+
+    def until(self, found: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 10
+        while not found() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert found()
 
     def close(self) -> None:
+        self._running = False
+        self._thread.join(10)
         self.desk.close()
-        deadline = time.monotonic() + 10
-        while self.desk._children and time.monotonic() < deadline:
-            self.desk.collect()
-            time.sleep(0.005)
         close(self.exchange)
 
 
@@ -65,19 +79,19 @@ def test_the_folder_of_the_socket_is_made_and_anybody_may_connect(bench: Bench) 
     path = Path(bench.plan.socket)
     assert path.is_socket() and path.stat().st_mode & 0o777 == 0o666
     assert os.listdir(path.parent) == ["control"]
-    assert (bench.desk.descriptor >= 0, bench.desk.error) == (True, "")
+    assert bench.exchange.posts() == []
 
 
-def test_a_client_is_served_by_a_child_from_the_exchange(bench: Bench) -> None:
+def test_a_client_is_served_by_the_talker_from_the_exchange(bench: Bench) -> None:
     bench.exchange.write_status(b'{"level":"low"}')
     bench.exchange.publish([make_candidate(10, rule=0), make_candidate(11, -1000)], 1.0)
     recorder = Recorder(bench.exchange)
     recorder.write(Note("ready", (("pid", 1),)), 1.0)
     with bench.client() as client:
-        assert bench.refreshed == 1
         status = client.status()
         assert status["level"] == "low" and status["cost"]["helper"]["pid"] == os.getpid()
         rows = list(client.candidates())
+        assert bench.orders == [LOOK]
         assert [(row["order"], row["pid"], row["rule"], row["never"]) for row in rows] == [
             (1, 10, "lmkd.yaml:7", False),
             (2, 11, "own oom_score_adj", True),
@@ -85,6 +99,45 @@ def test_a_client_is_served_by_a_child_from_the_exchange(bench: Bench) -> None:
         assert [event["event"] for event in client.events()] == ["ready"]
         recorder.write(Note("stop", ()), 2.0)
         assert [event["event"] for event in client.events(2)] == ["stop"]
+
+
+def test_all_clients_have_one_talker_which_is_nobodys_victim(bench: Bench) -> None:
+    bench.exchange.write_status(b"{}")
+    with bench.client() as first, bench.client() as second:
+        assert first.status() and second.status()
+        assert bench.excluded == [bench.desk.talker]
+        held = os.listdir(f"/proc/{bench.desk.talker}/fd")
+        ours = {str(end) for end in (bench.exchange.reader, bench.exchange.writer, bench.exchange.post_writer)}
+        assert not ours & set(held), "it keeps the guard's pipes open"
+
+
+def test_a_talker_that_died_is_replaced_when_somebody_comes(bench: Bench) -> None:
+    bench.exchange.write_status(b"{}")
+    with bench.client() as client:
+        client.status()
+        talker = bench.desk.talker
+        os.kill(talker, signal.SIGKILL)
+        with pytest.raises(ControlError, match=r"ended the connection|broke"):
+            client.status()
+    bench.until(lambda: not bench.desk.talker)
+    with bench.client() as client:
+        assert client.status()
+        assert bench.desk.talker not in (0, talker)
+
+
+def test_without_a_process_to_give_the_client_waits(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.exchange.write_status(b"{}")
+    fork = os.fork
+    failures = [OSError(11, "no memory")]
+
+    def once() -> int:
+        if failures:
+            raise failures.pop()
+        return fork()
+
+    monkeypatch.setattr(os, "fork", once)
+    with bench.client() as client:
+        assert client.status()
 
 
 def test_the_policy_is_what_the_guard_goes_by_and_says_where_it_was_given(tmp_path: Path) -> None:
@@ -123,29 +176,6 @@ def test_a_status_that_is_not_there_yet_is_an_answer(bench: Bench) -> None:
         client.status()
 
 
-def test_over_the_bound_a_client_is_turned_away_until_one_has_gone(bench: Bench) -> None:
-    bench.exchange.write_status(b"{}")
-    with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(bench.client()) for _ in range(CLIENTS_MAX)]
-        for client in clients:
-            client.status()
-        with bench.client() as late, pytest.raises(ControlError, match=r"ended the connection|broke"):
-            late.status()
-        # Forked from here, each child also holds the clients' ends: closing ours would end none.
-        os.kill(next(iter(bench.desk._children)), signal.SIGTERM)
-        deadline = time.monotonic() + 10
-        while len(bench.desk._children) == CLIENTS_MAX and time.monotonic() < deadline:
-            bench.desk.collect()
-            time.sleep(0.005)
-        with bench.client() as next_one:
-            assert next_one.status()["cost"]
-
-
-def test_nobody_waiting_holds_nobody_up(bench: Bench) -> None:
-    bench.desk.accept()
-    assert bench.refreshed == 0
-
-
 def test_the_socket_of_an_earlier_instance_is_replaced(tmp_path: Path) -> None:
     plan = make_plan(tmp_path)
     Path(plan.socket).parent.mkdir()
@@ -173,8 +203,10 @@ def test_the_socket_of_the_next_instance_is_left_alone(tmp_path: Path) -> None:
 def test_where_no_socket_can_be_made_the_desk_says_why(tmp_path: Path, path: str) -> None:
     before = os.listdir("/proc/self/fd")
     exchange = Exchange()
-    desk = Desk(make_plan(tmp_path, socket=path), exchange, lambda: None)
-    assert desk.descriptor == -1 and desk.error.startswith(path)
+    desk = Desk(make_plan(tmp_path, socket=path), exchange, select.poll(), lambda pid: None)
+    ((event, fields, level),) = exchange.posts()
+    assert (event, level, dict(fields)["feature"]) == ("degraded", "warning", "native control socket")
+    assert str(dict(fields)["cost"]).startswith(path)
     desk.close()
     close(exchange)
     assert os.listdir("/proc/self/fd") == before
@@ -185,7 +217,7 @@ def test_a_folder_in_the_sockets_place_leaves_nothing_behind(tmp_path: Path) -> 
     Path(plan.socket).mkdir(parents=True)
     (Path(plan.socket) / "file").touch()
     bench = Bench(plan)
-    assert bench.desk.descriptor == -1
+    assert bench.exchange.posts()
     assert os.listdir(tmp_path / "run") == ["control"]
     bench.close()
 

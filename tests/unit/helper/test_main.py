@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import struct
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from lmkd.guard.commands import DRAIN_LOG, EXPLAIN, FREEZE, HOOK, REAP, REFRESH, START_BITS, STOP
+from lmkd.control.client import ControlClient
+from lmkd.errors import ControlError
+from lmkd.guard.commands import DRAIN_LOG, EXPLAIN, FREEZE, HOOK, KILLED, REAP, REFRESH, START_BITS, STOP
 from lmkd.guard.exchange import Exchange
 from lmkd.guard.record import Recorder
 from lmkd.helper.main import Helper
+from lmkd.helper.registry import Registry
 from lmkd.helper.sample import PRESENT
+from lmkd.kernel.process import read_stat
 from lmkd.model import Note
 from lmkd.plan import Plan
 from tests.unit.kernel.test_freezer import make_group
@@ -152,6 +158,58 @@ def test_it_reports_what_came_of_reaping_explaining_and_hooks(bench: Bench) -> N
     bench.exchange.ask(HOOK, 10, 1)
     bench.exchange.ask(HOOK, 10, 0)
     assert bench.posted("hook")["outcome"] == "ended with 3"
+
+
+def test_what_a_client_sets_is_ranked_for_the_guard_at_once_and_outlives_the_helper(
+    bench: Bench, plan: Plan, proc: FakeProc
+) -> None:
+    proc.add(20, comm=b"player", uid=0)
+    bench.posted("helper_started")
+    with ControlClient(plan.socket) as client:
+        changed = client.set_priority(20, "background")
+        assert (changed["priority"], changed["previous"], changed["name"]) == (700, 0, "player")
+        table = bench.exchange.table()
+        place = table.index_of(20)
+        assert place is not None and table.row(place).priority == 700
+        assert client.clear(20)["priority"] == 0
+        assert client.set_priority(20, 850)["class"] == "background"
+        with pytest.raises(ControlError, match="no process 21"):
+            client.set_priority(21, 0)
+    assert bench.posted("set")["pid"] == 20
+    assert Registry(bench.exchange.slots).pids() == [20]
+    bench.exchange.ask(STOP)
+    assert bench.ended() == 0
+
+
+def test_a_kill_that_a_client_asks_for_reaches_the_guard(bench: Bench, plan: Plan, proc: FakeProc) -> None:
+    proc.add(20, comm=b"player", uid=0)
+    bench.posted("helper_started")
+    with ControlClient(plan.socket) as client:
+        assert client.kill(20)["name"] == "player"
+        client.trim(kib=100)
+    assert bench.posted("kill_asked")["pid"] == 20
+
+
+def test_those_registered_as_a_group_end_together(bench: Bench, proc: FakeProc, plan: Plan) -> None:
+    children = [subprocess.Popen(["sleep", "60"]) for _ in range(2)]
+    try:
+        for child in children:
+            stat = read_stat("/proc", child.pid)
+            assert stat is not None
+            proc.add(child.pid, comm=b"pair", start=stat.start_ticks)
+        bench.posted("helper_started")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+            client.connect(plan.socket)
+            for child in children:
+                client.send(b'{"v":1,"op":"register","group":"pair","pid":%d}' % child.pid)
+                assert b'"ok":true' in client.recv(4096)
+        bench.exchange.ask(KILLED, children[0].pid, 1)
+        assert bench.posted("group")["pids"] == (children[1].pid,)
+        assert children[1].wait(10) == -signal.SIGKILL
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
 
 
 def test_it_ends_when_told(bench: Bench, plan: Plan) -> None:

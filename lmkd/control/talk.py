@@ -1,0 +1,32 @@
+"""The talker's whole life: what it does not need of the helper is put away, then it talks."""
+
+from __future__ import annotations
+
+import _signal
+import _socket
+import contextlib
+import gc
+import os
+from collections.abc import Mapping
+
+from lmkd.control.talker import Talker
+from lmkd.guard.exchange import Exchange
+from lmkd.plan import Plan
+
+
+def talk(
+    plan: Plan, exchange: Exchange, listeners: Mapping[str, _socket.socket], channel: _socket.socket
+) -> None:
+    """The forked child's whole life."""
+    for number in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
+        _signal.signal(number, _signal.SIG_DFL)
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
+    kept = {0, 1, 2, channel.fileno(), exchange.wake, *(one.fileno() for one in listeners.values())}
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in kept:
+            with contextlib.suppress(OSError):  # the one that listed them
+                os.close(int(name))
+    with contextlib.suppress(OSError):  # else a little slower, under load
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
+    gc.enable()
+    Talker(plan, exchange, listeners, channel).run()

@@ -1,0 +1,260 @@
+"""The talker's loop: one poll over all clients of all control sockets, and nothing in it waits for one of them.
+
+It ends some time after its last client, and when the helper has gone.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import select
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lmkd.control.adjust import Adjuster
+from lmkd.control.authority import peer_of
+from lmkd.control.connection import Connection, Limits, PeerGone
+from lmkd.control.hands import ABOUT_TO_KILL, EVENT, LEVEL, VICTIM, Answer, Hands, Peer, Session
+from lmkd.control.native import NativeSession
+from lmkd.control.notices import NoticesReader
+from lmkd.control.order_hands import OrderHands
+from lmkd.errors import LmkdError
+from lmkd.guard.exchange import Exchange
+from lmkd.plan import Plan
+
+Maker = Callable[[Peer, Hands], Session]
+EVENTS_ERROR = (LmkdError, OSError, ValueError, KeyError)
+
+
+def makers() -> dict[str, Maker]:
+    """What makes the sessions of a listening socket of each kind (``lmkd.helper.desk.sockets_of``), for one talker."""
+    return {"native": NativeSession}
+
+
+class Talker:
+    """Owns the connections. ``channel`` is the way to the helper; its end is ours."""
+
+    def __init__(
+        self, plan: Plan, exchange: Exchange, listeners: Mapping[str, _socket.socket], channel: _socket.socket,
+        limits: Limits | None = None,
+    ) -> None:  # fmt: skip
+        self._plan = plan
+        self.limits = limits or Limits(clients=plan.control_clients)
+        self.connections: dict[int, Connection] = {}
+        self.hands = OrderHands(plan, exchange, channel)
+        self._channel = channel
+        self._wake = exchange.wake
+        self._notices = NoticesReader(exchange.notices.view)
+        self._listeners = {one.fileno(): (kind, one) for kind, one in listeners.items()}
+        self._orders: dict[int, tuple[Connection, float]] = {}
+        self._makers = makers()
+        self._number = 0
+        self._events_from: int | None = None
+        self._empty_ms = _now_ms()
+        self._adj = Adjuster(plan.proc)
+        self._poll = select.poll()
+        for descriptor in (*self._listeners, channel.fileno(), *([self._wake] if self._wake >= 0 else [])):
+            self._poll.register(descriptor, select.POLLIN)
+
+    def run(self) -> None:
+        """Until nobody is there any more."""
+        while self.turn():
+            pass
+
+    def turn(self, timeout_ms: float | None = None) -> bool:
+        """Wait until something happens, for ``timeout_ms`` at most, and see to it. False when it is time to end."""
+        timeout = self._timeout_ms()
+        ready = dict(self._poll.poll(timeout if timeout_ms is None else min(timeout, timeout_ms)))
+        now_ms = _now_ms()
+        if self._wake in ready:
+            _drain(self._wake)
+        if self._channel.fileno() in ready and not self._take_answers(now_ms):
+            return False
+        self._tell(now_ms)
+        for descriptor, happened in ready.items():
+            connection = self.connections.get(descriptor)
+            if connection is not None:
+                self._serve(connection, happened, now_ms)
+        for descriptor, (kind, listener) in self._listeners.items():
+            if descriptor in ready:  # last: a new connection may get the descriptor of one that was dropped just now
+                self._accept(kind, listener, now_ms)
+        self._end_late(now_ms)
+        self._adj.set(any(one.session.keeps for one in self.connections.values()))
+        if self.connections:
+            self._empty_ms = now_ms
+        return now_ms - self._empty_ms < self.limits.linger_ms
+
+    def close(self) -> None:
+        """End all connections."""
+        for connection in list(self.connections.values()):
+            self._drop(connection)
+
+    def _timeout_ms(self) -> float:
+        if not self.connections:
+            return max(0.0, self._empty_ms + self.limits.linger_ms - _now_ms())
+        if self._follows() or self._wake < 0:
+            return self.limits.poll_ms
+        return self.limits.poll_ms if any(not one.may_ask for one in self.connections.values()) else 5000.0
+
+    def _follows(self) -> bool:
+        return any(EVENT in one.session.interests for one in self.connections.values())
+
+    # Clients.
+
+    def _accept(self, kind: str, listener: _socket.socket, now_ms: float) -> None:
+        try:
+            descriptor, _ = listener._accept()  # type: ignore[attr-defined]
+        except OSError:
+            return
+        connection = _socket.socket(fileno=descriptor)
+        self._number += 1
+        try:
+            peer = peer_of(connection, self._number, self._plan.control_gid, self._plan.proc)
+        except OSError:
+            connection.close()
+            return
+        same = sum(one.peer.uid == peer.uid for one in self.connections.values())
+        if len(self.connections) >= self.limits.clients or (peer.uid and same >= self.limits.clients_of_user):
+            connection.close()
+            return
+        session = self._makers[kind](peer, self.hands)
+        self.connections[descriptor] = Connection(connection, self._number, peer, session, self.limits, now_ms)
+        self._poll.register(descriptor, select.POLLIN)
+
+    def _serve(self, connection: Connection, happened: int, now_ms: float) -> None:
+        """At most one request a turn of each: none waits for another's many."""
+        connection.refill(now_ms)
+        try:
+            if happened & select.POLLIN and connection.may_ask:
+                if not self._follows():
+                    self._events_from = None  # set anew, before the session looks at what there is
+                    self._events_from = self._next_event()
+                began_ms = _now_ms()
+                self._feed(connection, connection.receive(now_ms), now_ms)
+                connection.charge(_now_ms() - began_ms)
+            elif happened & (select.POLLHUP | select.POLLERR) and not happened & select.POLLIN:
+                raise PeerGone
+            self._flush(connection, now_ms)
+        except PeerGone:
+            self._drop(connection)
+
+    def _feed(self, connection: Connection, message: bytes | None, now_ms: float) -> None:
+        replies = connection.session.feed(message)
+        if sum(one.reply_bytes for one in self.connections.values()) + sum(map(len, replies)) > self.limits.reply_bytes:
+            raise PeerGone  # all together do not read: this one may come again
+        connection.reply(replies, now_ms)
+        for number in self.hands.take_numbers():
+            self._orders[number] = (connection, now_ms)
+
+    def _flush(self, connection: Connection, now_ms: float) -> None:
+        before = connection.unsent
+        connection.flush(now_ms)
+        if before and not connection.unsent and connection.dropped and LEVEL in connection.session.interests:
+            connection.notify(LEVEL, self._notices.level())  # what was dropped may have been the last change
+            connection.flush(now_ms)
+        wanted = select.POLLIN if connection.may_ask else 0
+        self._poll.modify(connection.descriptor, wanted | (select.POLLOUT if connection.unsent else 0))
+
+    def _drop(self, connection: Connection) -> None:
+        self._poll.unregister(connection.descriptor)
+        del self.connections[connection.descriptor]
+        connection.close()
+        connection.session.closed()
+        self.hands.take_numbers()
+        self._orders = {number: row for number, row in self._orders.items() if row[0] is not connection}
+
+    def _end_late(self, now_ms: float) -> None:
+        """Those that are silent for too long, or do not read; orders without an answer; who may ask again."""
+        for number, (connection, asked_ms) in list(self._orders.items()):
+            if now_ms - asked_ms >= self.limits.order_ms:
+                late = Answer(f"lmkd's helper did not answer within {self.limits.order_ms} ms")
+                self._answer(number, connection, late, now_ms)
+        for connection in list(self.connections.values()):
+            silent = now_ms - connection.since_ms >= self.limits.idle_ms
+            stuck = connection.stuck_ms is not None and now_ms - connection.stuck_ms >= self.limits.write_ms
+            if stuck or (silent and not connection.session.keeps and not connection.unsent):
+                self._drop(connection)
+            elif not connection.may_ask:
+                self._renew(connection, now_ms)
+
+    def _renew(self, connection: Connection, now_ms: float) -> None:
+        connection.refill(now_ms)
+        try:
+            self._flush(connection, now_ms)
+        except PeerGone:
+            self._drop(connection)
+
+    # What is told.
+
+    def _tell(self, now_ms: float) -> None:
+        """What has happened since the last turn, to who wants to know."""
+        changed = self._notices.changed()
+        if changed is not None:
+            self._notify(LEVEL, changed, now_ms)
+        for victim in self._notices.victims():
+            named = self.hands.with_user(victim)
+            self._notify(ABOUT_TO_KILL, named, now_ms)
+            self._notify(VICTIM, named, now_ms)
+        if self._follows():
+            for event in self._new_events():
+                self._notify(EVENT, event, now_ms)
+
+    def _notify(self, kind: str, payload: object, now_ms: float) -> None:
+        for connection in list(self.connections.values()):
+            if kind not in connection.session.interests:
+                continue
+            connection.notify(kind, payload)
+            try:
+                self._flush(connection, now_ms)
+            except PeerGone:
+                self._drop(connection)
+
+    def _next_event(self) -> int | None:
+        try:
+            return self.hands.next_event()
+        except EVENTS_ERROR:
+            return None
+
+    def _new_events(self) -> list[dict[str, Any]]:
+        try:
+            if self._events_from is None:
+                self._events_from = self.hands.next_event()
+            events, self._events_from = self.hands.follow(self._events_from)
+        except EVENTS_ERROR:
+            return []
+        return events
+
+    # The helper.
+
+    def _take_answers(self, now_ms: float) -> bool:
+        """False when the helper has gone."""
+        answers = self.hands.answers()
+        if answers is None:
+            return False
+        for number, answer in answers:
+            connection, _ = self._orders.pop(number, (None, 0.0))
+            if connection is not None:
+                self._answer(number, connection, answer, now_ms)
+        return True
+
+    def _answer(self, number: int, connection: Connection, answer: Answer, now_ms: float) -> None:
+        self._orders.pop(number, None)
+        began_ms = _now_ms()
+        connection.reply(connection.session.answered(number, answer), now_ms)
+        connection.charge(_now_ms() - began_ms)
+        try:
+            self._flush(connection, now_ms)
+        except PeerGone:
+            self._drop(connection)
+
+
+def _drain(descriptor: int) -> None:
+    try:
+        os.eventfd_read(descriptor)
+    except BlockingIOError:
+        return
+
+
+def _now_ms() -> float:
+    return time.monotonic_ns() / 1e6
