@@ -111,7 +111,8 @@ int lmkd_open(struct lmkd *lmkd, const char *path);
 /* End. What was registered stays so until its process ends or lmkd_unregister. */
 void lmkd_close(struct lmkd *lmkd);
 
-/* Make this process known and give it a priority; again: the new values count. 0, or -E2BIG: the strings are too long. */
+/* Make this process known and give it a priority. To change it later say all of it again: the last call is what is
+ * repeated after a restart of lmkd. 0, or -E2BIG: the strings are too long. */
 int lmkd_register(struct lmkd *lmkd, const struct lmkd_registration *wanted);
 
 /* Take that back. */

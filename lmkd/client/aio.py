@@ -127,6 +127,7 @@ class AsyncClient:
 
     async def clear(self, pid: int) -> Change:
         """Take back what ``set_priority`` or ``register`` gave."""
+        self._link.standing.unregister(pid)
         return await self._ask(calls.clear(pid))
 
     async def trim(self, pid: int | None = None, kib: int | None = None) -> None:

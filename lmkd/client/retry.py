@@ -53,8 +53,10 @@ class Standing:
         """What of it the present connection refuses."""
 
     def register(self, call: Call[Any]) -> None:
-        """Keep a registration; the last one of a process counts."""
-        self._registered[call.fields.get("pid")] = call
+        """Keep a registration; what a later one of the same process leaves out stays, as it does in lmkd."""
+        pid = call.fields.get("pid")
+        before = self._registered.get(pid)
+        self._registered[pid] = call._replace(fields={**(before.fields if before else {}), **call.fields})
 
     def unregister(self, pid: int | None) -> None:
         """Forget it."""

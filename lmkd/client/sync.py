@@ -115,8 +115,8 @@ class Client:
     ) -> Registration | None:
         """Make this process (or ``pid``) known: its importance, a class's name or a number of -1000..1000.
 
-        ``trim``, ``freeze``: it may be paged out when idle, stopped for a while. Again: the new values count. None:
-        lmkd is not there; it is done when ``notices`` (or any request) finds it.
+        ``trim``, ``freeze``: it may be paged out when idle, stopped for a while. Again: what is left out
+        stays. None: lmkd is not there; it is done when ``notices`` (or any request) finds it.
         """
         call = calls.register(pid, name, priority, group, trim, freeze)
         try:
@@ -139,6 +139,7 @@ class Client:
 
     def clear(self, pid: int) -> Change:
         """Take back what ``set_priority`` or ``register`` gave."""
+        self._link.standing.unregister(pid)
         return self._ask(calls.clear(pid))
 
     def trim(self, pid: int | None = None, kib: int | None = None) -> None:

@@ -1,5 +1,5 @@
 /* Owns the C client's tests from inside an application: a poll loop that prints every event (run), the bytes of a
- * registration (write), and what the parsers make of each message of a file (fuzz). Includes lmkd.c itself: the readers
+ * registration (write), how long it waits for lmkd (delays), and what the parsers make of each message of a file (fuzz). Includes lmkd.c itself: the readers
  * of replies are static. */
 #include "lmkd.c"
 
@@ -85,6 +85,19 @@ static int wait_one(char **argv)
     return 0;
 }
 
+/* delays PATH: what is waited after each of ten attempts in vain. */
+static int delays(char **argv)
+{
+    struct lmkd lmkd;
+    int error = lmkd_open(&lmkd, argv[0]);
+    for (int i = 0; i < 10 && error != 0; i++) {
+        printf("%d ", lmkd_timeout_ms(&lmkd));
+        error = lmkd_reconnect(&lmkd);
+    }
+    lmkd_close(&lmkd);
+    return error == 0;
+}
+
 /* write NAME PRIORITY GROUP RECORDS: the bytes of both requests, a line each; the error where there is one. */
 static int write_requests(char **argv)
 {
@@ -146,6 +159,8 @@ int main(int argc, char **argv)
         return run(argv + 2);
     if (argc == 4 && strcmp(argv[1], "wait") == 0)
         return wait_one(argv + 2);
+    if (argc == 3 && strcmp(argv[1], "delays") == 0)
+        return delays(argv + 2);
     if (argc == 6 && strcmp(argv[1], "write") == 0)
         return write_requests(argv + 2);
     if (argc == 3 && strcmp(argv[1], "fuzz") == 0)

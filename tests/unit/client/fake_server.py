@@ -185,8 +185,8 @@ class FakeLmkd:
     def _accept(self, selector: selectors.BaseSelector) -> None:
         connection, _ = self._listener.accept()
         if self.greeting:
-            connection.send(self.greeting)
-            connection.close()
+            with connection, contextlib.suppress(OSError):
+                connection.send(self.greeting)
             return
         with self._lock:
             self.peers[connection.fileno()] = Peer(connection)

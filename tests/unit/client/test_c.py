@@ -126,6 +126,13 @@ def test_while_lmkd_is_absent_it_sleeps(driver: Path, absent: FakeLmkd) -> None:
     assert os.times().children_user - before < 0.2
 
 
+def test_it_looks_for_lmkd_less_and_less_often_but_within_ten_seconds(driver: Path, tmp_path: Path) -> None:
+    command = [str(driver), "delays", str(tmp_path / "none")]
+    delays = [int(ms) for ms in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()]
+    meant = [200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000, 10_000]
+    assert all(0.74 * most - 50 <= delay <= most for delay, most in zip(delays, meant, strict=True)), delays
+
+
 def test_a_refusal_is_told_with_its_request_and_reason(driver: Path, server: FakeLmkd) -> None:
     server.refuse = {"register": 'no class "x" \u00e9\n'}
     running = Running(driver, server.path)
@@ -247,7 +254,9 @@ def test_the_header_is_of_use_to_cxx(tmp_path: Path) -> None:
 
 
 def test_a_write_to_an_lmkd_that_died_does_not_kill_the_application(running: Running, server: FakeLmkd) -> None:
+    os.kill(running.pid, signal.SIGSTOP)  # so that it writes before it has seen the end
     server.stop()
     running.say("again")
+    os.kill(running.pid, signal.SIGCONT)
     assert running.line() == "gone: lmkd ended the connection"
     assert running.process.poll() is None, f"SIGPIPE would be {-signal.SIGPIPE}"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmkd.client import codec, results
+from lmkd.client import Registration, calls, codec, results
 from lmkd.client.codec import AboutToKill, Event, Level, Reply
 from lmkd.client.errors import OddAnswer
 from lmkd.client.retry import WAITING_MAX, Retry, Standing, Waiting
@@ -139,22 +139,21 @@ def test_notices_that_wait_are_bounded_and_the_loss_is_told() -> None:
     assert waiting.take() == Event("11", {}, dropped=0)
 
 
-def test_what_stands_is_the_last_of_each_and_the_subscription_comes_last() -> None:
-    from lmkd.client import calls
-
-    def registration(pid: int | None, priority: int) -> calls.Call[results.Registration]:
-        return calls.register(pid, None, priority, None, None, None)
+def test_what_stands_is_the_sum_of_each_and_the_subscription_comes_last() -> None:
+    def registration(pid: int | None, priority: int | None, name: str | None = None) -> calls.Call[Registration]:
+        return calls.register(pid, name, priority, None, None, None)
 
     standing = Standing()
     standing.subscribe(True, ("kill",))
-    for pid, priority in ((None, 1), (5, 2), (None, 3)):
-        standing.register(registration(pid, priority))
-    assert [(call.op, call.fields.get("priority")) for call in standing.again()] == [
-        ("register", 3),
-        ("register", 2),
-        ("subscribe", None),
+    for call in (registration(None, 1, "player"), registration(5, 2), registration(None, 3), registration(6, 4)):
+        standing.register(call)
+    standing.unregister(6)
+    assert [(call.op, call.fields) for call in standing.again()] == [
+        ("register", {"name": "player", "priority": 3}),
+        ("register", {"pid": 5, "priority": 2}),
+        ("subscribe", {"levels": True, "events": ["kill"]}),
     ]
-    for call in standing.again():
-        standing.refuse(call, "no")
+    for made in standing.again():
+        standing.refuse(made, "no")
     assert [call.fields.get("pid") for call in standing.again()] == [None, None], "the other process has ended"
     assert standing.refusal == "no"
