@@ -84,7 +84,8 @@ static const char *string_end(const char *at, const char *end)
     return NULL;
 }
 
-/* The text of a value, quoted or not, into a bounded string; what is not plain ASCII of an escape becomes '?'. */
+/* The text of a value, quoted or not, into a bounded string. Escapes but of quotes and slashes, and control characters,
+ * become '?': it can be printed as it is. */
 static void copy(char *to, size_t room, struct slice from)
 {
     size_t size = 0;
@@ -99,7 +100,7 @@ static void copy(char *to, size_t room, struct slice from)
             if (byte != '"' && byte != '\\' && byte != '/')
                 byte = '?';
         }
-        to[size++] = byte;
+        to[size++] = (unsigned char)byte < 0x20 || byte == 0x7F ? '?' : byte;
     }
     to[size] = '\0';
 }

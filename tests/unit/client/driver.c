@@ -1,10 +1,8 @@
-/* Owns the C client's tests from inside an application: a poll loop that prints every event (run), the bytes of a
- * registration (write), how long it waits for lmkd (delays), and what the parsers make of each message of a file (fuzz). Includes lmkd.c itself: the readers
- * of replies are static. */
+/* Owns the C client's tests from inside an application: a poll loop that prints every event (run), one event (wait), how
+ * long it waits for lmkd (delays), the bytes of its requests (write), and what its readers make of each message of a
+ * file (parse, fuzz). Includes lmkd.c itself: the readers of replies are static. */
 #include "lmkd.c"
 
-#include <inttypes.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -117,21 +115,45 @@ static int write_requests(char **argv)
     return 0;
 }
 
-/* fuzz FILE: messages, each after its size in two bytes; every one as a notice, in memory that ends where it does, and
- * as a message received. Prints how many of each kind there were. */
+/* The next message of a file, each after its size in two bytes, in memory that ends where it does; NULL: no more. */
+static char *next_message(FILE *file, size_t *size)
+{
+    unsigned char head[2];
+    if (file == NULL || fread(head, 1, 2, file) != 2)
+        return NULL;
+    *size = (size_t)head[0] << 8 | head[1];
+    char *line = malloc(*size > 0 ? *size : 1);
+    if (line == NULL || fread(line, 1, *size, file) != *size)
+        abort();
+    return line;
+}
+
+/* parse FILE: every message as a notice, shown. */
+static int parse(char **argv)
+{
+    struct lmkd_event event;
+    size_t size;
+    char *line;
+    FILE *file = fopen(argv[0], "rb");
+    while ((line = next_message(file, &size)) != NULL) {
+        lmkd_parse(line, size, &event);
+        show(&event);
+        free(line);
+    }
+    return file == NULL || fclose(file) != 0;
+}
+
+/* fuzz FILE: every message as a notice, and as one received. Prints how many of each kind there were. */
 static int fuzz(char **argv)
 {
     static struct lmkd lmkd;
     struct lmkd_event event;
     unsigned long kinds[2][LMKD_GONE + 1] = {{0}};
-    unsigned char head[2];
+    size_t size;
+    char *line;
     FILE *file = fopen(argv[0], "rb");
     lmkd.levels = true;
-    while (file != NULL && fread(head, 1, 2, file) == 2) {
-        size_t size = (size_t)head[0] << 8 | head[1];
-        char *line = malloc(size > 0 ? size : 1);
-        if (line == NULL || fread(line, 1, size, file) != size)
-            return 1;
+    while ((line = next_message(file, &size)) != NULL) {
         kinds[0][lmkd_parse(line, size, &event)]++;
         if (memchr(event.name, 0, sizeof event.name) == NULL || memchr(event.signal, 0, sizeof event.signal) == NULL)
             return 1;
@@ -163,6 +185,8 @@ int main(int argc, char **argv)
         return delays(argv + 2);
     if (argc == 6 && strcmp(argv[1], "write") == 0)
         return write_requests(argv + 2);
+    if (argc == 3 && strcmp(argv[1], "parse") == 0)
+        return parse(argv + 2);
     if (argc == 3 && strcmp(argv[1], "fuzz") == 0)
         return fuzz(argv + 2);
     return 2;

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from tests.unit.client.fake_server import FakeLmkd
 
 DRIVER = Path(__file__).with_name("driver.c")
 FUZZED = 10_000
+UNKNOWN = -(2**63)
 # A string of C has no NUL, and a text in UTF-8 no surrogates.
 STRINGS = st.text(max_size=40).map(lambda text: text.encode("utf-8", "replace").decode().replace("\0", " "))
 
@@ -191,6 +193,47 @@ def test_strings_too_long_are_an_error_and_nothing_is_sent(driver: Path) -> None
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "-7\n-7\n"
 
 
+def write_messages(path: Path, messages: Iterable[bytes]) -> None:
+    path.write_bytes(b"".join(len(message).to_bytes(2, "big") + message for message in messages))
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        (b"level=low previous=calm headroom_kib=-7 exhaustion_ms=12.9\n",
+         "level low from calm headroom -7 exhaustion 12"),
+        (b" level=low  dropped=2 new=1", f"level low from calm headroom {UNKNOWN} exhaustion {UNKNOWN} dropped 2"),
+        (b"level=low exhaustion_ms=none headroom_kib=1e9",
+         f"level low from calm headroom {UNKNOWN} exhaustion {UNKNOWN}"),
+        (b'about_to_kill pid=12 name="a \\"b\\" c\\\\ =" signal=SIGKILL grace_ms=0',
+         'about_to_kill 12 (a "b" c\\ =) SIGKILL grace 0'),
+        (b'about_to_kill pid=12 name="a\\u00e9\\n signal=SIGTERM grace_ms=1', f"about_to_kill 12 ()  grace {UNKNOWN}"),
+        (b"about_to_kill pid=99999999999 name=" + b"x" * 100, f"about_to_kill 0 ({'x' * 63})  grace {UNKNOWN}"),
+        (b"event=kill pid=7 name=app", "record kill pid 7"),
+        (b"event=", "nothing"),
+        (b"level=", "nothing"),
+        (b"levels=low", "nothing"),
+        (b"", "nothing"),
+    ],
+)  # fmt: skip
+def test_a_line_is_read_word_by_word(driver: Path, tmp_path: Path, line: bytes, meant: str) -> None:
+    write_messages(tmp_path / "line", [line])
+    command = [str(driver), "parse", str(tmp_path / "line")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == meant + "\n"
+
+
+def test_the_lines_that_lmkd_writes_are_read_whatever_a_process_is_called(driver: Path, tmp_path: Path) -> None:
+    lines = pytest.importorskip("lmkd.control.lines", reason="NOT TESTED HERE: lmkd writes no lines of text yet")
+    chance = random.Random(7)
+    names = ["".join(chance.choices('ab"\\ =\n\t\x7f\u00e9{,}', k=chance.randrange(1, 16))) for _ in range(2000)]
+    victims = [{"pid": 5, "name": name, "signal": "SIGTERM", "grace_ms": 200} for name in names]
+    write_messages(tmp_path / "lines", [lines.line_of("about_to_kill", victim, 3) for victim in victims])
+    command = [str(driver), "parse", str(tmp_path / "lines")]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    seen = [re.sub("[\n\t\x7f\u00e9]", "?", name) for name in names]
+    assert shown == "".join(f"about_to_kill 5 ({name}) SIGTERM grace 200 dropped 3\n" for name in seen)
+
+
 def nonsense(chance: random.Random) -> bytes:
     """One message: a good one, cut, mixed with another or with bytes of any kind."""
     good = (
@@ -221,9 +264,7 @@ def nonsense(chance: random.Random) -> bytes:
 
 def test_ten_thousand_fuzzed_messages_do_the_parsers_no_harm(driver: Path, tmp_path: Path) -> None:
     chance = random.Random(20240607)
-    with (tmp_path / "messages").open("wb") as file:
-        for message in (nonsense(chance) for _ in range(FUZZED)):
-            file.write(len(message).to_bytes(2, "big") + message)
+    write_messages(tmp_path / "messages", (nonsense(chance) for _ in range(FUZZED)))
     began_s = time.monotonic()
     done = subprocess.run([driver, "fuzz", tmp_path / "messages"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import lmkd.client
-from lmkd.client import Client
+from lmkd.client import Client, Retry
 from lmkd.client.aio import AsyncClient
+from lmkd.policy.pressure import LOW_PCT, MODERATE_PCT
 from tests.unit.client.compiled import C_DIR, WARNINGS, compiler
 from tests.unit.source_tree import ROOT
 
@@ -35,6 +36,13 @@ def test_both_clients_have_the_methods_it_names() -> None:
     assert named is not None
     for name in re.findall(r"\w+", named[1]):
         assert hasattr(Client, name) and hasattr(AsyncClient, name)
+
+
+def test_its_numbers_are_those_of_the_code() -> None:
+    assert f"under {LOW_PCT} % of RAM" in PAGE and f"under {MODERATE_PCT} %" in PAGE
+    delays = Retry()
+    assert f"after {delays.next_ms():.0f} ms, then twice as long" in PAGE
+    assert f"{max(delays.next_ms() for _ in range(30)) / 1000:.0f} s at most" in PAGE
 
 
 def test_its_c_compiles(tmp_path: Path) -> None:
