@@ -152,7 +152,7 @@ class AsyncClient:
         except NotAvailable:
             self._link.standing.subscribe(levels, names)
             return None
-        self._link.told(self._link.standing.subscribe(levels, names), level)
+        self._link.standing.subscribe(levels, names)
         return level
 
     async def unsubscribe(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
@@ -11,8 +12,8 @@ from typing import Any, TypeVar
 from . import codec
 from .calls import Call
 from .codec import Level, Notice
-from .errors import ClientError, NotAvailable, Refused
-from .retry import Retry, Standing, Waiting, answer
+from .errors import ClientError, NotAvailable, OddAnswer, Refused
+from .retry import Retry, Standing, Waiting, answer, tells_level
 from .wire import BUSY_S, broken, new_socket, try_connect
 
 T = TypeVar("T")
@@ -40,7 +41,7 @@ class AsyncConnection:
         self._loss: ClientError = NotAvailable("not connected")
         self._made_s = 0.0
         self._number = 0
-        self._asked: dict[int, Answers] = {}
+        self._asked: dict[int, tuple[Call[Any], Answers]] = {}
         self._connecting = asyncio.Lock()
         self._something = asyncio.Event()
 
@@ -60,7 +61,7 @@ class AsyncConnection:
             self.standing.refusal = ""
             for call in self.standing.again():
                 try:
-                    self.told(call, await self._exchange(call))
+                    await self._exchange(call)
                 except Refused as refusal:
                     self.standing.refuse(call, str(refusal))
             self.fresh = True
@@ -75,7 +76,7 @@ class AsyncConnection:
         self._socket = None
         self.fresh = False
         self.retry.lasted((time.monotonic() - self._made_s) * 1000)
-        for answers in self._asked.values():
+        for _, answers in self._asked.values():
             answers.put_nowait(self._loss)
         self._something.set()
 
@@ -91,11 +92,6 @@ class AsyncConnection:
         await self.connect()
         return await self._exchange(call)
 
-    def told(self, call: Call[Any], result: object) -> None:
-        """A subscription that was granted tells the level: as a notice, for it may have changed meanwhile."""
-        if call is self.standing.subscription and self.standing.levels and isinstance(result, str):
-            self._keep(Level(result, self.standing.level))
-
     async def wait(self) -> None:
         """Until a notice is kept. Raises ClientError when the connection is lost."""
         while not len(self.waiting):
@@ -108,7 +104,7 @@ class AsyncConnection:
         self._number += 1
         number, answers = self._number, Answers()
         message = codec.encode(call.op, number, call.fields)
-        self._asked[number] = answers
+        self._asked[number] = call, answers
         try:
             await self._send(message)
             return call.read(await self._replies(call, answers))
@@ -163,9 +159,17 @@ class AsyncConnection:
             if message.number is None and message.error is not None:
                 raise NotAvailable(f"lmkd at {self.path} refused: {message.error}")
             if isinstance(message.number, int) and message.number in self._asked:
-                self._asked[message.number].put_nowait(message)
+                call, answers = self._asked[message.number]
+                answers.put_nowait(message)
+                self._keep_told(call, message)
         elif message is not None:
             self._keep(message)
+
+    def _keep_told(self, call: Call[Any], reply: codec.Reply) -> None:
+        """Here and not where the answer is awaited: a change may be the next message, and must come after it."""
+        if tells_level(call) and reply.error is None:
+            with contextlib.suppress(OddAnswer):
+                self._keep(Level(call.read([reply.fields]), self.standing.level))
 
     def _keep(self, notice: Notice) -> None:
         if isinstance(notice, Level):

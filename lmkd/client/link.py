@@ -11,7 +11,7 @@ from . import codec
 from .calls import Call
 from .codec import Level, Notice
 from .errors import ClientError, NotAvailable, Refused
-from .retry import Retry, Standing, Waiting, answer
+from .retry import Retry, Standing, Waiting, answer, tells_level
 from .wire import Wire
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class Connection:
         self.standing.refusal = ""
         for call in self.standing.again():
             try:
-                self.told(call, self._exchange(self.wire, call))
+                self._exchange(self.wire, call)
             except Refused as refusal:
                 self.standing.refuse(call, str(refusal))
         self.fresh = True
@@ -74,11 +74,6 @@ class Connection:
                 raise
         return self._exchange(self.connect(), call)
 
-    def told(self, call: Call[Any], result: object) -> None:
-        """A subscription that was granted tells the level: as a notice, for it may have changed meanwhile."""
-        if call is self.standing.subscription and self.standing.levels and isinstance(result, str):
-            self._keep(Level(result, self.standing.level))
-
     def receive(self, wire: Wire, timeout_ms: float | None) -> bool:
         """Keep one notice if one comes in this time; False: none came."""
         try:
@@ -109,12 +104,15 @@ class Connection:
             self.close()
             raise _NotSentError(str(error)) from error
         try:
-            return call.read(self._replies(wire, call))
+            result = call.read(self._replies(wire, call))
         except Refused:
             raise
         except ClientError:
             self.close()
             raise
+        if tells_level(call) and isinstance(result, str):
+            self._keep(Level(result, self.standing.level))
+        return result
 
     def _replies(self, wire: Wire, call: Call[Any]) -> list[dict[str, Any]]:
         replies: list[dict[str, Any]] = []

@@ -62,15 +62,9 @@ class Standing:
         """Forget it."""
         self._registered.pop(pid, None)
 
-    def subscribe(self, levels: bool, names: tuple[str, ...]) -> Call[str]:
-        """Keep a subscription in place of the last one; the call that makes it."""
+    def subscribe(self, levels: bool, names: tuple[str, ...]) -> None:
+        """Keep a subscription in place of the last one."""
         self.subscription = calls.subscribe(levels, names)
-        return self.subscription
-
-    @property
-    def levels(self) -> bool:
-        """Levels are subscribed."""
-        return self.subscription is not None and self.subscription.fields["levels"] is True
 
     def again(self) -> list[Call[Any]]:
         """All calls to make on a new connection, registrations first."""
@@ -121,3 +115,8 @@ def answer(reply: Reply) -> dict[str, Any]:
     if reply.error is not None:
         raise Refused(f"lmkd refused: {reply.error}")
     return reply.fields
+
+
+def tells_level(call: Call[Any]) -> bool:
+    """Its answer is as good as a notice: the level may have changed while nothing told it."""
+    return call.op == "subscribe" and call.fields["levels"] is True

@@ -164,7 +164,7 @@ class Client:
         except NotAvailable:
             self._link.standing.subscribe(levels, names)
             return None
-        self._link.told(self._link.standing.subscribe(levels, names), level)
+        self._link.standing.subscribe(levels, names)
         return level
 
     def unsubscribe(self) -> None:
@@ -175,7 +175,11 @@ class Client:
         self._link.waiting.clear()
 
     def fileno(self) -> int:
-        """The descriptor for an application's own poll loop (then ``next_notice(0)`` until None); -1: not connected."""
+        """The descriptor for an application's own poll loop; -1: not connected.
+
+        When it is readable, and after each request (notices that came meanwhile are kept), take ``next_notice(0)``
+        until it is None.
+        """
         return -1 if self._link.wire is None else self._link.wire.fileno()
 
     def next_notice(self, timeout_ms: float | None = None) -> Notice | None:

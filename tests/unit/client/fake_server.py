@@ -84,6 +84,7 @@ class FakeLmkd:
         self.path = path
         self.present = "calm"
         self.silent = False
+        self.rises = ""  # to which level, right after the answer to a subscription
         self.refuse: dict[str, str] = {}  # op: why
         self.greeting: bytes = b""  # said to each client that connects, which is then left
         self.instead: bytes = b""  # said in place of any answer
@@ -242,6 +243,8 @@ class FakeLmkd:
             peer.send(**known, **fields)
         if op == "subscribe":
             peer.subscription = {"levels": True, "events": [], "text": False, **request}
+            if self.rises:
+                self.level(self.rises)
 
     def _answers(self, peer: Peer, op: str, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         pid = request.get("pid", peer.pid)

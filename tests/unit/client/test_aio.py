@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -172,6 +173,22 @@ def test_a_listener_outlives_lmkd_and_is_told_what_changed_meanwhile(absent: Fak
         assert absent.ops() == ["register", "subscribe", "register", "subscribe", "status"]
 
     run(absent, scene)
+
+
+def test_a_level_that_changes_right_after_the_subscription_is_the_last_one_told(server: FakeLmkd) -> None:
+    async def scene(client: AsyncClient) -> None:
+        await client.connect()
+        server.rises = "critical"
+        subscribing = asyncio.create_task(client.subscribe())
+        while not server.requests:
+            await asyncio.sleep(0)
+        time.sleep(0.1)  # an application busy with something else finds the answer and the notice together
+        assert await subscribing == "calm"
+        async with listening(client) as heard:
+            await until(lambda: len(heard) == 3)
+        assert kinds(heard) == ["Link", "calm", "critical"]
+
+    run(server, scene)
 
 
 def test_nonsense_and_refusals_do_not_end_the_listener(server: FakeLmkd) -> None:
