@@ -3,7 +3,7 @@
     from lmkd.client import Client
     Client().listen(on_level=lambda notice: notice.severity >= 2 and cache.clear())
 
-``lmkd.client.aio.AsyncClient`` is the same for asyncio, a module of its own because asyncio alone is 8 MB resident.
+``lmkd.client.aio.AsyncClient`` is the same for asyncio: a module of its own, because asyncio takes 5 MB on a board.
 Nothing here imports the rest of lmkd: an application may as well take a copy of this folder, under any name.
 docs/clients.md is the introduction.
 """

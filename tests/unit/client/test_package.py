@@ -13,7 +13,7 @@ from tests.unit.source_tree import ROOT, imports, modules
 
 FOLDER = Path(lmkd.client.__file__).parent
 MODULES = modules()
-# asyncio alone is 8 MB resident, dataclasses 1 MB: only who asks for them pays.
+# asyncio alone is 5 MB resident on a board, dataclasses 1 MB: only who asks for them pays.
 HEAVY = {"asyncio", "dataclasses", "inspect", "logging", "subprocess", "random", "pathlib"}
 
 
