@@ -19,6 +19,8 @@ from .packages import BoardError, Progress, tool
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LOAD_DIR = Path(__file__).parent / "load"
+CLIENT_DIR = CHECKOUT / "clients/c"
+EXAMPLES_DIR = CHECKOUT / "clients/examples"
 COMPILER = "arm-linux-gnueabihf-gcc"
 # The script a wheel installer writes, less the renaming Windows needs.
 SCRIPT = "#!/usr/bin/python3\nimport sys\n\nfrom {module} import {name}\n\nsys.exit({call}())\n"
@@ -65,13 +67,18 @@ def _digest(paths: list[Path], root: Path) -> str:
 
 
 def _programs(tree: Path) -> None:
-    """Compile the load generator (load/*.c) and the small programs of guest/*.c, each set once per text."""
+    """Compile the load generator (load/*.c), the small programs of guest/*.c, and the C client's examples.
+
+    Each set once per text; they are /lmkd/load, /lmkd/NAME.
+    """
     wanted = {source.stem: [source] for source in GUEST_DIR.glob("*.c")}
+    client = sorted(CLIENT_DIR.glob("*.c"))
+    wanted |= {source.stem: [source, *client] for source in EXAMPLES_DIR.glob("*.c")}
     load = sorted(LOAD_DIR.glob("*.c"))
     if load:
         wanted["load"] = load
     for name, sources in wanted.items():
-        inputs = [*sources, *(sources[0].parent.glob("*.h"))]
+        inputs = [*sources, *{header for source in sources for header in source.parent.glob("*.h")}]
         binary = cache_dir() / f"{name}-{_digest(inputs, CHECKOUT)}"
         if not binary.is_file():
             _compile(sources, binary)
@@ -82,7 +89,7 @@ def _programs(tree: Path) -> None:
 def _compile(sources: list[Path], binary: Path) -> None:
     with tempfile.TemporaryDirectory(dir=binary.parent, prefix="cc-") as scratch:
         made = Path(scratch) / "program"
-        command = [tool(COMPILER), "-O2", "-static", "-pthread", "-o", str(made), *map(str, sources)]
+        command = [tool(COMPILER), "-O2", "-static", "-pthread", f"-I{CLIENT_DIR}", "-o", str(made), *map(str, sources)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise BoardError(f"{' '.join(source.name for source in sources)}: {done.stderr.strip()}")

@@ -14,6 +14,7 @@ LAYERS = (
     ("policy",),
     ("guard",),
     ("helper",),
+    ("client",),
     ("control", "log"),
     ("resident",),
     ("planner",),
