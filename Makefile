@@ -19,7 +19,7 @@ help:
 	@echo 'make lint        ruff and mypy'
 	@echo 'make board-test  the essential scenarios on the emulated board'
 	@echo 'make bench       compare with no manager and with the peers (about an hour), write docs/benchmark.md'
-	@echo 'make docs        write docs/configuration.md from the schema'
+	@echo 'make docs        write what is generated in docs: the configuration reference, the metrics, pictures'
 	@echo 'make image       build the image of the emulated board (or take it from the cache)'
 	@echo 'make wheel       build the wheel in dist/'
 	@echo 'make clean       remove what was built; make distclean: the virtual environment too'
@@ -51,6 +51,7 @@ image: $(VENV_READY) $(BOARD_READY)
 
 docs: $(VENV_READY)
 	$(PYTHON) -c "from lmkd.config import reference_markdown; print(reference_markdown(), end='')" > docs/configuration.md
+	$(PYTHON) -m tests.unit.cli.pictures
 
 wheel: $(VENV_READY)
 	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
