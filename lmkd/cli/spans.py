@@ -101,7 +101,7 @@ def ends(left: Line, right: Line, room: int) -> Line:
 
 def bar(share: float, room: int, style: str, unicode: bool) -> Line:
     """A share of 0 to 1 as a bar of ``room`` cells; in Unicode to the eighth of a cell."""
-    share = min(1.0, max(0.0, share))
+    share = min(1.0, max(0.0, share)) if room > 0 else 0.0
     eighths = round(share * room * 8)
     if not unicode:
         full = min(room, max(1 if share > 0 else 0, round(share * room)))

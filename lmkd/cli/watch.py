@@ -102,12 +102,12 @@ def _on_screen(
                 with keys(stdin) as descriptor:
                     again = session.run(descriptor, args.interval, args.count)
             except Stopped:
-                screen.leave()
+                screen.leave(session.look.keys)
                 signal.signal(signal.SIGTSTP, signal.SIG_DFL)
                 os.kill(os.getpid(), signal.SIGTSTP)  # and here it goes on, when the person says so
                 signal.signal(signal.SIGTSTP, _stop)
             finally:
-                screen.leave()
+                screen.leave(session.look.keys)
 
 
 class Session:

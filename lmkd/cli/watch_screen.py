@@ -8,6 +8,7 @@ VT100 already had, and DECTCEM (cursor on and off), which it ignores.
 from __future__ import annotations
 
 import os
+import re
 import select
 import termios
 import tty
@@ -76,10 +77,10 @@ class Screen:
             # The cursor waits at the start of the last line, where the next output of anybody does the least harm.
             self._write(f"{HIDE}{''.join(parts)}\x1b[{max(1, len(lines))};1H{SHOW}")
 
-    def leave(self) -> None:
-        """Put the cursor below the picture and see that it is shown."""
+    def leave(self, footer: bool = False) -> None:
+        """Put the cursor below the picture, or in the place of its ``footer``, and see that it is shown."""
         if self._shown is not None:
-            self._write(f"{PLAIN}\x1b[{max(1, len(self._shown))};1H\r\n{REST}{SHOW}")
+            self._write(f"{PLAIN}\x1b[{max(1, len(self._shown))};1H{'' if footer else chr(13) + chr(10)}{REST}{SHOW}")
             self._shown = None
 
 
@@ -125,5 +126,7 @@ def read_key(descriptor: int | None, wait_s: float) -> str:
         data = os.read(descriptor, 64)
     except OSError:
         return "q"
-    # An arrow or a function key comes as one sequence: it is no key of ours.
-    return "" if data.startswith(b"\x1b") else data[:1].decode("ascii", "replace") if data else "q"
+    if not data:
+        return "q"
+    # Arrows and function keys come as sequences: they are no keys of ours.
+    return re.sub(rb"\x1b(\[[0-9;?]*[A-Za-z~]|O.|)", b"", data)[:1].decode("ascii", "replace")
