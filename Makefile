@@ -51,6 +51,7 @@ image: $(VENV_READY) $(BOARD_READY)
 
 docs: $(VENV_READY)
 	$(PYTHON) -c "from lmkd.config import reference_markdown; print(reference_markdown(), end='')" > docs/configuration.md
+	$(PYTHON) -c "from lmkd.control.metrics import metrics_markdown; print(metrics_markdown(), end='')" > docs/metrics.md
 	$(PYTHON) -m tests.unit.cli.pictures
 
 wheel: $(VENV_READY)

@@ -47,8 +47,15 @@ COMMANDS = (
     Entry("ps", "lmkd.cli.ps", "every process in the order in which it would be killed"),
     Entry("explain", "lmkd.cli.explain", "how the policy's numbers came about; when and why a process would die"),
     Entry("events", "lmkd.cli.events", "what lmkd did and why, as it happens with --follow"),
+    Entry("set", "lmkd.cli.priority", "give a process another priority until it ends"),
+    Entry("clear", "lmkd.cli.clear", "take back a priority that was set"),
+    Entry("trim", "lmkd.cli.trim", "have idle memory paged out to the store now"),
+    Entry("kill", "lmkd.cli.kill", "end a process as lmkd would, after asking"),
+    Entry("reload", "lmkd.cli.reload", "have the configuration read again"),
+    Entry("metrics", "lmkd.cli.metrics", "the running lmkd's figures as OpenMetrics text"),
     Entry("check", "lmkd.cli.check", "check configuration files, all errors at once"),
     Entry("store", "lmkd.cli.store", "bring the compressed store up or down, or look at it"),
+    Entry("completion", "lmkd.cli.completion", "print completion for a shell: bash, zsh or fish"),
     Entry("doctor", "lmkd.cli.doctor", "what this kernel offers and what is degraded without it"),
 )
 

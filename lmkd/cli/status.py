@@ -27,7 +27,7 @@ FIRST = (
     "last_look_ms",
     "degraded",
 )
-LAST = ("stall", "learned", "settings")
+LAST = ("stall", "learned", "killed", "records", "settings")
 _LEVEL_COLOURS = {"calm": "32", "low": "33", "moderate": "31", "critical": "1;31"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from types import TracebackType
@@ -72,9 +73,44 @@ class ControlClient:
         while "end" not in (reply := self._receive()):
             yield self._expect(reply, "event", dict)
 
+    def set_priority(self, pid: int, priority: int | str) -> dict[str, Any]:
+        """Give a process a priority, a class or a number: ``pid``, ``name``, ``priority``, ``previous``."""
+        return self._order("set", dict, pid=pid, priority=priority)
+
+    def clear_priority(self, pid: int) -> dict[str, Any]:
+        """Take back what was set: the rules decide again. ``pid``, ``name`` where it is known."""
+        return self._order("clear", dict, reply="cleared", pid=pid)
+
+    def trim(self, pid: int | None = None, kib: int | None = None) -> dict[str, Any]:
+        """Have idle memory paged out, of one process or of all that allow it; the records tell what came of it."""
+        wanted = {"pid": pid, "kib": kib}
+        return self._order("trim", dict, **{key: item for key, item in wanted.items() if item is not None})
+
+    def kill(self, pid: int) -> dict[str, Any]:
+        """Have a process ended: ``pid``, ``name``, ``accepted``; the records tell what came of it."""
+        return self._order("kill", dict, pid=pid)
+
+    def reload(self) -> dict[str, Any]:
+        """Have the configuration read again; a record tells what came of it."""
+        return self._order("reload", dict)
+
+    def metrics(self) -> str:
+        """OpenMetrics text."""
+        parts = [self._order("metrics", str)]
+        while "end" not in (reply := self._receive()):
+            parts.append(self._expect(reply, "metrics", str))
+        return "".join(parts)
+
+    def _order(self, op: str, kind: type[T], reply: str = "", **fields: object) -> T:
+        self._send_bytes(json.dumps({"v": protocol.VERSION, "op": op, **fields}).encode())
+        return self._expect(self._receive(), reply or op, kind)
+
     def _send(self, request: protocol.Request) -> None:
+        self._send_bytes(protocol.encode_request(request))
+
+    def _send_bytes(self, message: bytes) -> None:
         try:
-            self._socket.send(protocol.encode_request(request))
+            self._socket.send(message)
         except OSError as error:
             raise self._broken(error) from error
 
