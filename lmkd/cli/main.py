@@ -101,12 +101,17 @@ def explain(error: LmkdError | ModuleNotFoundError | OSError) -> tuple[int, list
     return EXIT_FAILED, [f"{where}{error.strerror or error}"]
 
 
-def _dispatch(arguments: Sequence[str]) -> int:
+def new_parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction[argparse.ArgumentParser]]:
+    """The parser without any command, and where commands are added."""
     parser = argparse.ArgumentParser(
         prog="lmkd", description="Low-memory manager: compressed swap store, early killer, YAML priorities."
     )
     parser.add_argument("--version", action="version", version=f"lmkd {__version__}")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    return parser, parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    parser, subparsers = new_parser()
     chosen = next((known for known in COMMANDS if arguments and known.name == arguments[0]), None)
     if chosen is None:
         for known in COMMANDS:

@@ -83,8 +83,7 @@ class ControlClient:
 
     def trim(self, pid: int | None = None, kib: int | None = None) -> dict[str, Any]:
         """Have idle memory paged out, of one process or of all that allow it; the records tell what came of it."""
-        wanted = {"pid": pid, "kib": kib}
-        return self._order("trim", dict, **{key: item for key, item in wanted.items() if item is not None})
+        return self._order("trim", dict, pid=pid, kib=kib)
 
     def kill(self, pid: int) -> dict[str, Any]:
         """Have a process ended: ``pid``, ``name``, ``accepted``; the records tell what came of it."""
@@ -102,7 +101,8 @@ class ControlClient:
         return "".join(parts)
 
     def _order(self, op: str, kind: type[T], reply: str = "", **fields: object) -> T:
-        self._send_bytes(json.dumps({"v": protocol.VERSION, "op": op, **fields}).encode())
+        given = {key: item for key, item in fields.items() if item is not None}
+        self._send_bytes(json.dumps({"v": protocol.VERSION, "op": op, **given}).encode())
         return self._expect(self._receive(), reply or op, kind)
 
     def _send(self, request: protocol.Request) -> None:
