@@ -60,11 +60,9 @@ def kill(args: argparse.Namespace, stdin: TextIO, stdout: TextIO) -> int:
                 print("nothing was done", file=stdout)
                 return EXIT_FAILED
             _still_the_same(client, row)
-        records = FollowUp(client)
-        client.kill(int(row["pid"]))
-        if args.no_wait:
-            return EXIT_OK
-        return _tell(records, row, stdout)
+        with FollowUp(args.socket) as records:
+            client.kill(int(row["pid"]))
+            return EXIT_OK if args.no_wait else _tell(records, row, stdout)
 
 
 def told(row: Mapping[str, Any], others: list[dict[str, Any]]) -> list[str]:

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         meant = target.all_meant(client, args.process) if args.all else [target.one_meant(client, args.process)]
         for row in meant:
             if wanted is None:
-                done = client.clear_priority(int(row["pid"]))
+                done = client.clear(int(row["pid"]))
                 print(f"{target.title(row | done)}: what was set is cleared, the rules decide again")
                 continue
             done = client.set_priority(int(row["pid"]), wanted)

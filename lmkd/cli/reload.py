@@ -29,8 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from lmkd.cli.watch_words import words
     from lmkd.control.client import ControlClient
 
-    with ControlClient(args.socket) as client:
-        records = FollowUp(client)
+    with ControlClient(args.socket) as client, FollowUp(args.socket) as records:
         client.reload()
         if args.no_wait:
             return EXIT_OK

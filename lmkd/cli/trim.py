@@ -53,11 +53,11 @@ def run(args: argparse.Namespace) -> int:
     with ControlClient(args.socket) as client:
         row = target.one_meant(client, args.process) if args.process is not None else None
         pid = None if row is None else int(row["pid"])
-        records = FollowUp(client)
-        client.trim(pid, args.size)
-        print(f"asked to page out idle memory of {'all that allow it' if row is None else target.title(row)}")
-        if not args.no_wait:
-            _tell(records, pid, args.size)
+        with FollowUp(args.socket) as records:
+            client.trim(pid, args.size or 0)
+            print(f"asked to page out idle memory of {'all that allow it' if row is None else target.title(row)}")
+            if not args.no_wait:
+                _tell(records, pid, args.size)
     return EXIT_OK
 
 

@@ -77,21 +77,21 @@ class ControlClient:
         """Give a process a priority, a class or a number: ``pid``, ``name``, ``priority``, ``previous``."""
         return self._order("set", dict, pid=pid, priority=priority)
 
-    def clear_priority(self, pid: int) -> dict[str, Any]:
+    def clear(self, pid: int) -> dict[str, Any]:
         """Take back what was set: the rules decide again. ``pid``, ``name`` where it is known."""
         return self._order("clear", dict, reply="cleared", pid=pid)
 
-    def trim(self, pid: int | None = None, kib: int | None = None) -> dict[str, Any]:
-        """Have idle memory paged out, of one process or of all that allow it; the records tell what came of it."""
-        return self._order("trim", dict, pid=pid, kib=kib)
+    def trim(self, pid: int | None = None, kib: int = 0) -> None:
+        """Have memory paged out: of one process, or of all that are idle; the records tell what came of it."""
+        self._order("trim", dict, pid=pid, kib=kib)
 
     def kill(self, pid: int) -> dict[str, Any]:
         """Have a process ended: ``pid``, ``name``, ``accepted``; the records tell what came of it."""
         return self._order("kill", dict, pid=pid)
 
-    def reload(self) -> dict[str, Any]:
+    def reload(self) -> None:
         """Have the configuration read again; a record tells what came of it."""
-        return self._order("reload", dict)
+        self._order("reload", dict)
 
     def metrics(self) -> str:
         """OpenMetrics text."""

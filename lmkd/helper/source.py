@@ -80,6 +80,7 @@ class ExchangeSource:
                 "class": class_of(row.priority),
                 "rule": OWN_RULE if rule is None else rule.where,
                 "rule_name": None if rule is None else rule.name,
+                "rule_match": [] if rule is None else rule.matchers,
                 "resident_kib": row.resident_kib,
                 "swapped_kib": row.swapped_kib,
                 "gain_kib": row.gain_kib,

@@ -26,9 +26,21 @@ class FakeDaemon:
         self.refuse: dict[str, str] = {}
         self.outcome: Callable[[Request], list[dict[str, Any]]] = lambda request: []
         self.metrics = ["# EOF\n"]
+        self._open: list[socket.socket] = []
 
     def serve(self, connection: socket.socket) -> None:
         """Answer until the peer is gone."""
+        self._open.append(connection)
+        with connection, contextlib.suppress(OSError):
+            self._serve(connection)
+
+    def end_all(self) -> None:
+        """End every connection, as lmkd does after a reload."""
+        for connection in self._open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _serve(self, connection: socket.socket) -> None:
         while message := connection.recv(4096):
             request = json.loads(message)
             assert request.pop("v") == 1
@@ -77,8 +89,7 @@ def listening(path: Path, daemon: FakeDaemon) -> Iterator[str]:
             while not ended.is_set():
                 with contextlib.suppress(TimeoutError):
                     connection, _ = listener.accept()
-                    with connection:
-                        daemon.serve(connection)
+                    threading.Thread(target=daemon.serve, args=(connection,), daemon=True).start()
 
         thread = threading.Thread(target=accept, daemon=True)
         thread.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -182,7 +183,7 @@ def test_trim_of_all_tells_the_sum(
 ) -> None:
     monkeypatch.setattr(trim, "WAIT_S", 0.2)
     assert board.run("trim") == (0, "")
-    assert board.daemon.orders == [{"op": "trim"}]
+    assert board.daemon.orders == [{"op": "trim", "kib": 0}]
     assert "nothing went to the store: nobody was idle" in capsys.readouterr().out
 
 
@@ -196,6 +197,19 @@ def test_reload_tells_what_came_of_it(board: Board, capsys: pytest.CaptureFixtur
     board.daemon.outcome = lambda request: [{"event": "reload", "rules": 4, "files": []}]
     assert board.run("reload") == (0, "")
     assert capsys.readouterr().out == "read the configuration again, 4 rules\n"
+
+
+def test_reload_is_followed_also_when_lmkd_ends_all_connections(
+    board: Board, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def later() -> None:
+        board.daemon.end_all()
+        board.daemon.events.append({"seq": 1, "level": "info", "event": "reload", "rules": 4})
+
+    timer = threading.Timer(0.2, later)
+    board.daemon.outcome = lambda request: (timer.start(), [])[1]  # type: ignore[func-returns-value]
+    assert board.run("reload") == (0, "")
+    assert "4 rules" in capsys.readouterr().out
 
 
 def test_reload_of_a_bad_file_is_exit_2_with_its_errors(board: Board) -> None:
