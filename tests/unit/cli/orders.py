@@ -1,4 +1,4 @@
-"""A fake lmkd that takes orders over a real SEQPACKET socket, as the protocol says, and records what came of them."""
+"""A fake lmkd that answers and takes orders over a real SEQPACKET socket, as the protocol says."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ Request = dict[str, Any]
 
 
 class FakeDaemon:
-    """``rows`` are its candidates, ``events`` its records, ``orders`` what it was told; ``outcome`` answers an order.
+    """``state`` is its status, ``rows`` its candidates, ``events`` its records, ``orders`` what it was told.
+
+    ``outcome`` has the records that an order leads to.
 
     A refusal is the error text that ``refuse`` gives for an operation.
     """
 
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
+    def __init__(
+        self, rows: list[dict[str, Any]], events: list[dict[str, Any]] | None = None, state: Any = None
+    ) -> None:
         self.rows = rows
-        self.events: list[dict[str, Any]] = []
+        self.events = events if events is not None else []
+        self.state = dict(state or {})
         self.orders: list[Request] = []
         self.refuse: dict[str, str] = {}
         self.outcome: Callable[[Request], list[dict[str, Any]]] = lambda request: []
@@ -49,6 +54,8 @@ class FakeDaemon:
 
     def _replies(self, request: Request) -> list[dict[str, Any]]:
         op = request["op"]
+        if op == "status":
+            return [{"status": self.state}]
         if op == "candidates":
             return [{"candidates": self.rows}, {"end": True}]
         if op == "events":
@@ -78,7 +85,8 @@ class FakeDaemon:
 
 @contextlib.contextmanager
 def listening(path: Path, daemon: FakeDaemon) -> Iterator[str]:
-    """The fake at a socket, one connection after the other."""
+    """The fake at a socket; what is left there by an earlier one is replaced."""
+    path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(str(path))
         listener.listen()
@@ -93,6 +101,9 @@ def listening(path: Path, daemon: FakeDaemon) -> Iterator[str]:
 
         thread = threading.Thread(target=accept, daemon=True)
         thread.start()
-        yield str(path)
-        ended.set()
-        thread.join(10)
+        try:
+            yield str(path)
+        finally:
+            ended.set()
+            thread.join(10)
+            daemon.end_all()

@@ -7,11 +7,9 @@ import os
 import pty
 import select
 import signal
-import socket
 import subprocess
 import sys
 import termios
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,50 +22,17 @@ from lmkd.cli.watch_feed import Feed
 from lmkd.cli.watch_options import count, interval_s
 from lmkd.cli.watch_screen import can_move, can_unicode, terminal_size
 from lmkd.control.client import ControlClient
-from lmkd.control.server import serve_connection
 from lmkd.errors import ControlError
+from tests.unit.cli.orders import FakeDaemon, listening
 from tests.unit.cli.terminal import Terminal
 from tests.unit.cli.test_render import Terminal as Tty
 from tests.unit.cli.watch_sample import EVENTS, ROWS, STATUS
-from tests.unit.control.fakes import FakeSource
 
 ENTRY = "import sys; sys.path.insert(0, {root!r}); from lmkd.cli.main import entry; entry()"
 
 
-def board() -> FakeSource:
-    source = FakeSource()
-    source.state, source.rows, source.events = dict(STATUS), list(ROWS), list(EVENTS)
-    return source
-
-
-@contextlib.contextmanager
-def daemon(path: Path, source: FakeSource) -> Iterator[str]:
-    """A daemon that answers any number of connections, one after the other, until it is left."""
-    path.unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(str(path))
-        listener.listen()
-        listener.settimeout(0.05)
-        ended = threading.Event()
-        open_now: list[socket.socket] = []
-
-        def accept() -> None:
-            while not ended.is_set():
-                with contextlib.suppress(TimeoutError):
-                    connection, _ = listener.accept()
-                    open_now.append(connection)
-                    threading.Thread(target=serve_connection, args=(connection, source), daemon=True).start()
-
-        thread = threading.Thread(target=accept, daemon=True)
-        thread.start()
-        try:
-            yield str(path)
-        finally:
-            ended.set()
-            thread.join(10)
-            for connection in open_now:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
+def board() -> FakeDaemon:
+    return FakeDaemon(list(ROWS), list(EVENTS), STATUS)
 
 
 class OnTerminal:
@@ -124,7 +89,7 @@ class OnTerminal:
 
 @contextlib.contextmanager
 def on_terminal(tmp_path: Path, *more: str, term: str = "xterm") -> Iterator[OnTerminal]:
-    with daemon(tmp_path / "c", board()) as path:
+    with listening(tmp_path / "c", board()) as path:
         shown = OnTerminal(path, *more, term=term)
         try:
             yield shown
@@ -215,7 +180,7 @@ def test_a_vt100_gets_ascii(tmp_path: Path) -> None:
 
 
 def test_a_pipe_gets_one_block_after_the_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with daemon(tmp_path / "c", board()) as path:
+    with listening(tmp_path / "c", board()) as path:
         assert main(["status", "--watch", "--count", "2", "--interval", "0.1", "--socket", path]) == 0
     text = capsys.readouterr().out
     assert text.count("NEXT TO DIE") == 2 and "\x1b" not in text and "q quit" not in text
@@ -228,7 +193,7 @@ def test_without_a_daemon_one_line_says_so(tmp_path: Path, capsys: pytest.Captur
 
 def test_a_daemon_that_goes_and_comes_back_is_told_and_met_again(tmp_path: Path) -> None:
     source = board()
-    with daemon(tmp_path / "c", source) as path:
+    with listening(tmp_path / "c", source) as path:
         feed = Feed(lambda: ControlClient(path, 2_000), tmp_path)
         first = feed.see()
         assert (first.trouble, len(first.rows), len(first.events)) == ("", len(ROWS), len(EVENTS))
@@ -239,7 +204,7 @@ def test_a_daemon_that_goes_and_comes_back_is_told_and_met_again(tmp_path: Path)
     assert "lmkd is not running here" in gone.trouble and gone.status == first.status and gone.rows == first.rows
     source.state = {**STATUS, "started_ms": 2.0}
     source.events = [{**EVENTS[0], "seq": 1}]
-    with daemon(tmp_path / "c", source):
+    with listening(tmp_path / "c", source):
         back = feed.see()
         assert (back.trouble, len(back.events)) == ("", 1), "another lmkd numbers its records anew"
         feed.close()
@@ -247,7 +212,7 @@ def test_a_daemon_that_goes_and_comes_back_is_told_and_met_again(tmp_path: Path)
 
 def test_every_process_is_not_asked_for_each_second(tmp_path: Path) -> None:
     source, now = board(), [0.0]
-    with daemon(tmp_path / "c", source) as path:
+    with listening(tmp_path / "c", source) as path:
         feed = Feed(lambda: ControlClient(path, 2_000), tmp_path, lambda: now[0])
         assert len(feed.see().rows) == len(ROWS)
         source.rows = source.rows[:3]
