@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lmkd.log import format_field, format_value, is_number
+from lmkd.log import format_field, format_priority, format_value, is_number
 from lmkd.units import format_kib, format_ms
 
-_ENVELOPE = ("event", "level", "timestamp", "seq", "t_ms", "reason", "pid", "name", "dry_run")
+_ENVELOPE = ("event", "level", "timestamp", "seq", "t_ms", "reason", "dry_run")
 
 Fields = Mapping[str, Any]
 
@@ -56,8 +56,10 @@ def _why(record: Fields) -> str:
 
 
 def _plain(record: Fields) -> str:
-    who = f"{_who(record)} " if "pid" in record and "name" in record else ""
-    pairs = (format_field(str(key), item) for key, item in record.items() if key not in _ENVELOPE)
+    named = "pid" in record and "name" in record
+    who = f"{_who(record)} " if named else ""
+    left_out = (*_ENVELOPE, "pid", "name") if named else _ENVELOPE
+    pairs = (format_field(str(key), item) for key, item in record.items() if key not in left_out)
     fields = ", ".join(f"{label} {text}" for label, text in pairs)
     name = format_value(record.get("event", "?")).replace("_", " ")
     return f"{name} {who}{fields}".rstrip() + _why(record)
@@ -147,6 +149,13 @@ _WORDS: dict[str, tuple[str, Callable[[Fields], str]]] = {
                        f"{format_value(record.get('processes'))} processes"),
     "helper_died": ("", lambda record: "the helper died; another one is started"),
     "deleted": ("", _deleted),
+    "set": ("", lambda record: f"priority of {_who(record)} is {format_priority(record.get('priority'))} now, "
+            f"it was {format_priority(record.get('previous'))}"),
+    "kill_asked": ("", lambda record: f"somebody asked to end process {format_value(record.get('pid'))}"),
+    "sysctl": ("", lambda record: f"set {format_value(record.get('name'))} to {format_value(record.get('new'))}, "
+               f"it was {format_value(record.get('old'))}"),
+    "store_up": ("good", lambda record: f"the store is up: {format_value(record.get('device'))}, "
+                 f"{format_value(record.get('algorithm'))}"),
     "told": ("", lambda record: f"told {format_value(record.get('program'))} of {format_value(record.get('mount'))}"
              f"{_why(record)}"),
 }  # fmt: skip

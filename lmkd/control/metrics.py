@@ -103,7 +103,7 @@ def _escaped(text: str) -> str:
 def _number(number: float) -> str:
     if math.isinf(number):
         return "+Inf" if number > 0 else "-Inf"
-    return str(int(number)) if number == int(number) and abs(number) < 2**53 else repr(float(number))
+    return str(int(number)) if number == int(number) and abs(number) < 2**53 else repr(round(float(number), 6))
 
 
 def _known(found: object) -> float | None:

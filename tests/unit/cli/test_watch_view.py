@@ -134,6 +134,10 @@ def test_a_record_is_a_sentence_without_names_of_fields(record: dict[str, Any]) 
          "app[9] has its share of the processor back: calm"),
         (event(1, 0, "hold", pid=9, name="app", ms=100, refused="foreground"), "did not stop app[9]: foreground"),
         (event(1, 0, "reload", rules=1, files=[]), "read the configuration again, 1 rule"),
+        (event(1, 0, "sysctl", name="vm.swappiness", old=60, new=150), "set vm.swappiness to 150, it was 60"),
+        (event(1, 0, "set", pid=9, name="app", priority=900, previous=0),
+         "priority of app[9] is 900 cached now, it was 0 foreground"),
+        (event(1, 0, "odd", name="x", size_kib=1), "odd name x, size 1 KB"),
         (event(1, 0, "brand_new", pid=9, name="app", size_kib=2048), "brand new app[9] size 2.0 MB"),
     ],
 )  # fmt: skip

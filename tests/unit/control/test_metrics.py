@@ -68,6 +68,11 @@ def test_an_exhaustion_that_is_not_in_sight_is_infinite() -> None:
     assert families(openmetrics(calm))["lmkd_exhaustion_seconds"] == {"": math.inf}
 
 
+def test_a_number_has_no_more_digits_than_it_means() -> None:
+    text = openmetrics({"t_ms": 16297.757998, "started_ms": 0.1})
+    assert "lmkd_uptime_seconds 16.297658\n" in text
+
+
 def test_what_is_not_known_has_no_sample() -> None:
     assert set(families(openmetrics({}))) == {"lmkd_build"}
     assert "lmkd_store_used_bytes" not in openmetrics({**STATUS, "store": None})
