@@ -162,7 +162,7 @@ HELPS
     done
     (( $#said )) && _describe lmkd said
 }
-if [[ $funcstack[1] == _lmkd ]]; then _lmkd "$@"; else compdef _lmkd lmkd; fi
+if [[ $0 == _lmkd ]]; then _lmkd "$@"; else compdef _lmkd lmkd; fi
 """
 
 

@@ -29,9 +29,12 @@ def can_move(stream: TextIO, environment: Mapping[str, str]) -> bool:
 
 
 def can_unicode(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Whether bars may be drawn with block elements: not on terminals of a time before Unicode."""
+    """Whether bars may be drawn with block elements.
+
+    Not on terminals of a time before Unicode, and not on the kernel's own console: its font has no eighths.
+    """
     encoding = (getattr(stream, "encoding", None) or "").lower().replace("-", "")
-    return encoding == "utf8" and not environment.get("TERM", "").startswith(("vt", "ansi", "dumb"))
+    return encoding == "utf8" and not environment.get("TERM", "").startswith(("vt", "ansi", "dumb", "linux"))
 
 
 def terminal_size(stream: TextIO, environment: Mapping[str, str]) -> tuple[int, int]:

@@ -111,6 +111,36 @@ def test_zsh_takes_its_script(scripts: Path) -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
+ASK_ZSH = """
+compdef() { }
+_files() { print -r -- @files }
+_describe() { print -rl -- $said }
+compadd() { print -rl -- $names }
+source "$1"; shift
+words=("$@"); CURRENT=$#
+_lmkd
+true
+"""
+
+
+def test_zsh_offers_commands_options_and_values(scripts: Path) -> None:
+    """zsh itself picks those that begin as the word does: here all are told."""
+
+    def zsh(*words: str) -> list[str]:
+        command = [found("zsh"), "-f", "-c", ASK_ZSH, "-", str(scripts / "zsh"), "lmkd", *words]
+        ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+        assert ran.stderr == ""
+        return [line.split(":")[0] for line in ran.stdout.splitlines()]
+
+    assert zsh("") == [entry.name for entry in COMMANDS]
+    assert "--watch" in zsh("status", "--")
+    assert "bench" in zsh("store", "") and "--dry-run" in zsh("store", "up", "-")
+    assert zsh("set", "x", "") == ["protected", "foreground", "visible", "service", "background", "cached"]
+    assert zsh("run", "--config", "") == ["@files"]
+    assert zsh("events", "--since", "") == []
+    assert any("python" in name or "bash" in name or "zsh" in name for name in zsh("kill", ""))
+
+
 def test_fish_completes_commands_options_and_values(scripts: Path, tmp_path: Path) -> None:
     def fish(line: str) -> list[str]:
         text = f"source {scripts / 'fish'}; complete -C '{line}'"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import pty
 import select
@@ -230,6 +231,9 @@ def test_what_the_terminal_can_is_known_by_its_name() -> None:
     assert can_move(Tty(), {"TERM": "xterm"}) and can_move(Tty(), {"TERM": "vt100"})
     assert not any(can_move(Tty(), {"TERM": term}) for term in ("", "dumb", "unknown"))
     assert not can_unicode(Tty(), {"TERM": "xterm"}), "it says nothing of its encoding"
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    shown = [term for term in ("xterm", "screen", "vt100", "vt220", "linux") if can_unicode(stream, {"TERM": term})]
+    assert shown == ["xterm", "screen"]
     assert terminal_size(Tty(), {}) == (80, 24)
     assert terminal_size(Tty(), {"COLUMNS": "132", "LINES": "50"}) == (132, 50)
     assert terminal_size(Tty(), {"COLUMNS": "-1", "LINES": "x"}) == (80, 24)
