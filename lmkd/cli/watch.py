@@ -23,6 +23,7 @@ from lmkd.values import replace, value
 SLICE_S = 0.5
 """How long a change of the terminal's size may go unseen."""
 BACKLOG_BYTES = 64
+LOOKER_ADJ = "900"
 REDRAW = "\x0c"
 """Ctrl-L, as everywhere."""
 
@@ -40,8 +41,11 @@ class Stopped(Exception):
     """Ctrl-Z: the terminal has to be given back while we are stopped."""
 
 
-def watch(args: argparse.Namespace, stdin: TextIO, stdout: TextIO, proc: str = "/proc") -> int:
-    """Show until q or Ctrl-C, or ``args.count`` pictures; ControlError where no lmkd is there to begin with."""
+def watch(args: argparse.Namespace, stdin: TextIO, stdout: TextIO, proc: str = "/proc", own: str = "") -> int:
+    """Show until q or Ctrl-C, or ``args.count`` pictures; ControlError where no lmkd is there to begin with.
+
+    ``own`` is this process's oom_score_adj, if that may be raised: who looks on must die before what he looks at.
+    """
     from pathlib import Path
 
     from lmkd.control.client import ControlClient
@@ -50,6 +54,9 @@ def watch(args: argparse.Namespace, stdin: TextIO, stdout: TextIO, proc: str = "
     way = way_of(args.plain, stdout, environment)
     look = Look(unicode=can_unicode(stdout, environment))
     feed = Feed(lambda: ControlClient(args.socket), Path(proc))
+    if own:
+        with suppress(OSError):
+            Path(own).write_text(LOOKER_ADJ)
     try:
         if way.moves:
             _on_screen(feed, args, way, look, stdin, stdout)
@@ -201,4 +208,4 @@ def _ends_tidily() -> Iterator[None]:
 
 def run(args: argparse.Namespace) -> int:
     """Show the live view on this process's terminal."""
-    return watch(args, sys.stdin, sys.stdout)
+    return watch(args, sys.stdin, sys.stdout, own="/proc/self/oom_score_adj")

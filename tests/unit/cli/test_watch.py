@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from lmkd.cli import status, watch
 from lmkd.cli.main import main
 from lmkd.cli.watch_feed import Feed
 from lmkd.cli.watch_options import count, interval_s
@@ -180,11 +182,16 @@ def test_a_vt100_gets_ascii(tmp_path: Path) -> None:
         assert shown.sent.isascii() and "####" in shown.sent
 
 
-def test_a_pipe_gets_one_block_after_the_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with listening(tmp_path / "c", board()) as path:
-        assert main(["status", "--watch", "--count", "2", "--interval", "0.1", "--socket", path]) == 0
-    text = capsys.readouterr().out
+def test_a_pipe_gets_one_block_after_the_other(tmp_path: Path) -> None:
+    parser = argparse.ArgumentParser()
+    status.add_parser(parser.add_subparsers())
+    words = ["status", "--watch", "--count", "2", "--interval", "0.1", "--socket", str(tmp_path / "c")]
+    out, adj = io.StringIO(), tmp_path / "adj"
+    with listening(tmp_path / "c", board()):
+        assert watch.watch(parser.parse_args(words), io.StringIO(), out, str(tmp_path), str(adj)) == 0
+    text = out.getvalue()
     assert text.count("NEXT TO DIE") == 2 and "\x1b" not in text and "q quit" not in text
+    assert adj.read_text() == "900", "who looks on dies before what he looks at"
 
 
 def test_without_a_daemon_one_line_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -256,7 +263,6 @@ def test_a_count_is_a_number_from_1_on() -> None:
 
 
 def test_a_slow_line_is_not_given_more_than_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lmkd.cli import watch
     from lmkd.cli.watch_parts import Look
     from lmkd.cli.watch_screen import Screen
     from tests.unit.cli.watch_sample import SEEN
