@@ -1,6 +1,6 @@
 # lmkd: what can be done here. `make` alone lists it. On Debian every target brings what it lacks by itself.
 .DELETE_ON_ERROR:
-.PHONY: help run test unit lint board-test bench docs image wheel clean distclean
+.PHONY: help run test unit lint board-test bench docs man image wheel clean distclean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -19,7 +19,8 @@ help:
 	@echo 'make lint        ruff and mypy'
 	@echo 'make board-test  the essential scenarios on the emulated board'
 	@echo 'make bench       compare with no manager and with the peers (about an hour), write docs/benchmark.md'
-	@echo 'make docs        write docs/configuration.md and docs/protocol.md from their schemas'
+	@echo 'make docs        write what is generated in docs: configuration, protocol, metrics, pictures'
+	@echo 'make man         write the man pages into build/man'
 	@echo 'make image       build the image of the emulated board (or take it from the cache)'
 	@echo 'make wheel       build the wheel in dist/'
 	@echo 'make clean       remove what was built; make distclean: the virtual environment too'
@@ -52,6 +53,11 @@ image: $(VENV_READY) $(BOARD_READY)
 docs: $(VENV_READY)
 	$(PYTHON) -c "from lmkd.config import reference_markdown; print(reference_markdown(), end='')" > docs/configuration.md
 	$(PYTHON) -c "from lmkd.control.reference import protocol_page; print(protocol_page(), end='')" > docs/protocol.md
+	$(PYTHON) -c "from lmkd.control.metrics import metrics_markdown; print(metrics_markdown(), end='')" > docs/metrics.md
+	$(PYTHON) -m tests.unit.cli.pictures
+
+man: $(VENV_READY)
+	$(PYTHON) -m lmkd.cli.manual build/man
 
 wheel: $(VENV_READY)
 	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .

@@ -118,8 +118,23 @@ def _priority(one: Mapping[str, Any]) -> str:
     where = format_value(one.get("rule"))
     source = f"its {where}: no rule matches it" if where.startswith("own ") else where
     if name is not None:
-        source = f'rule "{printable(name)}" at {where}'
+        source = f'rule "{printable(name)}" at {where}{_match(one.get("rule_match"))}'
+    if one.get("registered"):
+        return f"{format_priority(one.get('priority'))}, set over the control socket; when that is cleared: {source}"
     return f"{format_priority(one.get('priority'))}, by {source}"
+
+
+def _match(conditions: object) -> str:
+    """What a rule asks of a process, as the configuration has it: that is why it matched."""
+    if not isinstance(conditions, list | tuple) or not all(_is_condition(one) for one in conditions):
+        return ""
+    like = {"exact": "is", "glob": "is like"}
+    said = [f'{field} {like.get(kind, "matches")} "{printable(pattern)}"' for field, kind, pattern in conditions]
+    return f", because its {' and '.join(said)}" if said else ""
+
+
+def _is_condition(one: object) -> bool:
+    return isinstance(one, list | tuple) and len(one) == 3 and all(isinstance(part, str) for part in one)
 
 
 def _predicted(one: Mapping[str, Any]) -> str:

@@ -47,8 +47,15 @@ COMMANDS = (
     Entry("ps", "lmkd.cli.ps", "every process in the order in which it would be killed"),
     Entry("explain", "lmkd.cli.explain", "how the policy's numbers came about; when and why a process would die"),
     Entry("events", "lmkd.cli.events", "what lmkd did and why, as it happens with --follow"),
+    Entry("set", "lmkd.cli.priority", "give a process another priority until it ends"),
+    Entry("clear", "lmkd.cli.clear", "take back a priority that was set"),
+    Entry("trim", "lmkd.cli.trim", "have idle memory paged out to the store now"),
+    Entry("kill", "lmkd.cli.kill", "end a process as lmkd would, after asking"),
+    Entry("reload", "lmkd.cli.reload", "have the configuration read again"),
+    Entry("metrics", "lmkd.cli.metrics", "the running lmkd's figures as OpenMetrics text"),
     Entry("check", "lmkd.cli.check", "check configuration files, all errors at once"),
     Entry("store", "lmkd.cli.store", "bring the compressed store up or down, or look at it"),
+    Entry("completion", "lmkd.cli.completion", "print completion for a shell: bash, zsh or fish"),
     Entry("doctor", "lmkd.cli.doctor", "what this kernel offers and what is degraded without it"),
 )
 
@@ -94,12 +101,17 @@ def explain(error: LmkdError | ModuleNotFoundError | OSError) -> tuple[int, list
     return EXIT_FAILED, [f"{where}{error.strerror or error}"]
 
 
-def _dispatch(arguments: Sequence[str]) -> int:
+def new_parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction[argparse.ArgumentParser]]:
+    """The parser without any command, and where commands are added."""
     parser = argparse.ArgumentParser(
         prog="lmkd", description="Low-memory manager: compressed swap store, early killer, YAML priorities."
     )
     parser.add_argument("--version", action="version", version=f"lmkd {__version__}")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    return parser, parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    parser, subparsers = new_parser()
     chosen = next((known for known in COMMANDS if arguments and known.name == arguments[0]), None)
     if chosen is None:
         for known in COMMANDS:

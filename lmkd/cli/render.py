@@ -19,7 +19,8 @@ _UNITS = ("KB", "MB", "GB", "ms", "s", "min", "h")
 
 def add_socket_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--socket PATH``, common to all commands that ask the running lmkd."""
-    parser.add_argument("--socket", metavar="PATH", default=DEFAULT_SOCKET, help=f"not {DEFAULT_SOCKET}")
+    said = f"the control socket ({DEFAULT_SOCKET})"
+    parser.add_argument("--socket", metavar="PATH", default=DEFAULT_SOCKET, help=said)
 
 
 def use_colour(stream: TextIO, environment: Mapping[str, str] | None = None) -> bool:

@@ -92,6 +92,7 @@ def _row(
         "class": class_name,
         "rule": rule,
         "rule_name": name,
+        "rule_match": [] if name is None else rules[index or 0][1],
         "resident_kib": process.resident_kib,
         "swapped_kib": process.swapped_kib,
         "gain_kib": process.anonymous_kib + process.tables_kib + PROCESS_KIB

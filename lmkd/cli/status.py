@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lmkd.cli.render import add_socket_option, groups, use_colour
+from lmkd.cli.watch_options import add_options
 from lmkd.errors import EXIT_OK
 from lmkd.log import is_number, paint
 
@@ -26,7 +27,7 @@ FIRST = (
     "last_look_ms",
     "degraded",
 )
-LAST = ("stall", "learned", "settings")
+LAST = ("stall", "learned", "killed", "records", "settings")
 _LEVEL_COLOURS = {"calm": "32", "low": "33", "moderate": "31", "critical": "1;31"}
 
 
@@ -35,14 +36,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "status",
         help="what the running lmkd sees",
-        description="Show what the running lmkd sees and has done.",
+        description="Show what the running lmkd sees and has done, once or as a live view.",
     )
     parser.add_argument("--json", action="store_true", help="print the status as one JSON object")
     add_socket_option(parser)
+    add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask once and print."""
+    """Ask once and print, or go on with it."""
+    if args.watch and not args.json:
+        from lmkd.cli import watch
+
+        return watch.run(args)
     from lmkd.control.client import ControlClient
 
     with ControlClient(args.socket) as client:

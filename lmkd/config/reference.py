@@ -85,7 +85,7 @@ def reference_markdown() -> str:
 
 
 def _table(section: str) -> str:
-    rows = [f"| `{field.key}` | {_type(field)} | {_default(field)} | {_limits(field)} | {field.doc} |"
+    rows = [f"| `{field.key}` | {type_of(field)} | {_default(field)} | {limits_of(field)} | {field.doc} |"
             for field in fields_of(section)]
     return "\n".join(["| key | type | default | limits | meaning |", "|---|---|---|---|---|", *rows, ""])
 
@@ -95,7 +95,8 @@ def _classes() -> str:
     return "\n".join(["| class | number |", "|---|---|", *rows, ""])
 
 
-def _type(field: Field) -> str:
+def type_of(field: Field) -> str:
+    """What kind of value a key takes, in words."""
     return next(text for kind, text in _TYPES if kind == field.kind)
 
 
@@ -103,7 +104,8 @@ def _default(field: Field) -> str:
     return f"`{field.default}`" if field.default else "-"
 
 
-def _limits(field: Field) -> str:
+def limits_of(field: Field) -> str:
+    """Which values a key takes, in words; ``-`` where nothing more is to be said."""
     if field.allowed:
         return ", ".join(f"`{word}`" for word in field.allowed)
     if field.low is None or field.high is None:

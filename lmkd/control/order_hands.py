@@ -86,7 +86,9 @@ class OrderHands:
 
     def metrics(self) -> str:
         """See ``Hands.metrics``."""
-        raise ControlError("this lmkd has no metrics")
+        from lmkd.control.metrics import openmetrics
+
+        return openmetrics(self.status(), self.events_since(0)[0])
 
     def kill_count(self, low: int, high: int) -> int:
         """See ``Hands.kill_count``."""

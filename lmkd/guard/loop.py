@@ -171,7 +171,7 @@ class Guard:
         eased = before != self.state.level and self.state.level in EASY
         if eased or (sample.t_ms - self._shown_ms >= SHOW_EVERY_MS and self.state.flight is None):
             self._shown_ms = sample.t_ms
-            self._exchange.write_status(status_line(self.state, self.plan, self.wakeups, sample))
+            self._exchange.write_status(status_line(self.state, self.plan, self.wakeups, sample, self._recorder.counts))
         if any(isinstance(action, (Note, Kill, Escalate, Limit)) for action in actions):
             self._exchange.ask(DRAIN_LOG)
 

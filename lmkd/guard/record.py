@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from lmkd.guard.exchange import RECORD_BYTES_MAX
-from lmkd.model import Note
+from lmkd.model import Note, class_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ class Recorder:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self.sequence = 0
+        self._records: dict[str, int] = {}
+        self._killed: dict[str, int] = {}
+        self.counts = '"records":{},"killed":{}'
+        """How many records of each name, and kills of each class, there were; the members of the status, ready."""
 
     def write(self, note: Note, t_ms: float) -> None:
         """Append one record."""
@@ -55,6 +59,14 @@ class Recorder:
             if len(line) < RECORD_BYTES_MAX:
                 break
         self._exchange.write_record(line)
+        self._count(note)
+
+    def _count(self, note: Note) -> None:
+        self._records[note.event] = self._records.get(note.event, 0) + 1
+        if note.event == "kill":
+            name = next((class_of(item) for key, item in note.fields if key == "priority" and type(item) is int), "?")
+            self._killed[name] = self._killed.get(name, 0) + 1
+        self.counts = f'"records":{encode(self._records)},"killed":{encode(self._killed)}'
 
 
 def shortened(fields: tuple[tuple[str, object], ...]) -> tuple[tuple[str, object], ...]:

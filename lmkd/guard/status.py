@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 _made: list[object] = []
 
 
-def status_line(state: State, plan: Plan, wakeups: int, sample: Sample) -> bytes:
-    """Level, headroom, forecast, store, learned values and kills after the step that took this sample."""
+def status_line(state: State, plan: Plan, wakeups: int, sample: Sample, counts: str) -> bytes:
+    """Level, headroom, forecast, store, learned values and kills after the step that took this sample.
+
+    ``counts`` are the recorder's members: encoded already, since they seldom change.
+    """
     grower = state.watch.grower
     status: dict[str, object] = {
         "t_ms": sample.t_ms,
@@ -42,7 +45,7 @@ def status_line(state: State, plan: Plan, wakeups: int, sample: Sample) -> bytes
     }
     if sample.store is not None:
         status["store"] = {"kind": plan.store_kind} | as_dict(sample.store)
-    return f'{encode(status)[:-1]},"settings":{_settings_text(plan.settings)}}}'.encode()
+    return f'{encode(status)[:-1]},{counts},"settings":{_settings_text(plan.settings)}}}'.encode()
 
 
 def _settings_text(settings: Settings) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 from lmkd.guard.exchange import Exchange
 from lmkd.helper.cost import service_cost
+from lmkd.helper.entry import HAS_PRIORITY
+from lmkd.helper.registry import Registry, Slot
 from lmkd.model import FLAG_DECLARED_FOREGROUND, FLAG_FREEZE, FLAG_TRIM, PRIORITY_NEVER, class_of
 from lmkd.plan import Plan
 from lmkd.values import as_dict
@@ -80,6 +82,7 @@ class ExchangeSource:
         """Rows of the table, as the next decision would see them, but for this process: it ends with its client."""
         table = self._exchange.table_copy()
         rows = (table.row(index) for index in range(len(table)))
+        registry = Registry(self._exchange.slots)
         for order, row in enumerate((row for row in rows if row.pid != os.getpid()), start=1):
             rule = self._plan.rules[row.rule] if 0 <= row.rule < len(self._plan.rules) else None
             yield {
@@ -90,6 +93,8 @@ class ExchangeSource:
                 "class": class_of(row.priority),
                 "rule": OWN_RULE if rule is None else rule.where,
                 "rule_name": None if rule is None else rule.name,
+                "registered": _is_set(registry.find(row.pid, row.start_ticks)),
+                "rule_match": [] if rule is None else rule.matchers,
                 "resident_kib": row.resident_kib,
                 "swapped_kib": row.swapped_kib,
                 "gain_kib": row.gain_kib,
@@ -100,3 +105,8 @@ class ExchangeSource:
                 "grace_ms": row.grace_ms,
                 "group": "process" if rule is None else rule.group,
             }
+
+
+def _is_set(slot: Slot | None) -> bool:
+    """Was its priority set over the socket?"""
+    return slot is not None and bool(slot.flags & HAS_PRIORITY)

@@ -125,6 +125,20 @@ def test_one_process_is_explained_in_full() -> None:
         assert said in text, text
 
 
+def test_why_a_rule_matched_is_said_by_its_conditions() -> None:
+    match = [["exe", "glob", "/usr/*/app"], ["user", "exact", "kiosk"], ["cmdline", "re", "x\x1b"]]
+    ruled = row(7, rule_name="app", rule="l.yaml:7", rule_match=match)
+    said = 'by rule "app" at l.yaml:7, because its exe is like "/usr/*/app" and user is "kiosk" and cmdline matches'
+    assert said in text_of(one([ruled], 7)) and "\x1b" not in text_of(one([ruled], 7))
+    for odd in (None, 3, [3], [["exe"]]):
+        assert "because" not in text_of(one([{**ruled, "rule_match": odd}], 7))
+
+
+def test_a_priority_that_was_set_says_so_and_what_else_would_be() -> None:
+    found = row(7, 900, registered=True, rule_name="app", rule="l.yaml:7")
+    assert '900 cached, set over the control socket; when that is cleared: rule "app"' in text_of(one([found], 7))
+
+
 def test_growth_from_which_it_is_the_victim_itself_is_that_of_the_policy() -> None:
     rows = [row(5, gain_kib=30_000), row(6, 0, 9000), row(7, 200, 50_000)]
     assert one(rows, 7)["runaway_kib_s"] == 1000

@@ -84,6 +84,7 @@ def test_what_may_be_done_to_a_process_is_what_the_helper_says(
     assert found["declared"] == bool(flags & FLAG_DECLARED_FOREGROUND)
     assert found["grace_ms"] == helpers_grace_ms
     assert (found["rule_name"], found["group"]) == (("r", "tree") if ruled else (None, "process"))
+    assert bool(found["rule_match"]) == ruled
 
 
 def test_a_rule_on_the_unit_sees_the_unit_of_the_cgroup() -> None:

@@ -188,7 +188,8 @@ def test_with_room_to_spare_nobody_dies_and_the_status_says_so(benches: Any) -> 
     bench.exchange.publish([make_candidate(10)], 1.0)
     assert bench.turn() == ["timer"]
     assert bench.port.signals == []
-    assert json.loads(bench.exchange.read_status())["level"] == "calm"
+    status = json.loads(bench.exchange.read_status())
+    assert status["level"] == "calm" and isinstance(status["records"], dict) and status["killed"] == {}
 
 
 def test_without_memory_and_without_a_table_the_guard_lives(benches: Any) -> None:

@@ -130,3 +130,13 @@ def test_a_record_that_is_too_large_says_so_and_keeps_what_fits(exchange: Exchan
     assert (record["truncated"], record["pid"], record["reason"]) == (True, 7, "x" * 160)
     Recorder(exchange).write(Note("odd", tuple((f"k{number}", number) for number in range(2000))), 1.0)
     assert set(written(exchange)) == {"event", "level", "timestamp", "seq", "t_ms", "truncated"}
+
+
+def test_records_and_the_classes_of_the_killed_are_counted(exchange: Exchange) -> None:
+    recorder = Recorder(exchange)
+    assert json.loads(f"{{{recorder.counts}}}") == {"records": {}, "killed": {}}
+    for priority in (900, 1000, 0):
+        recorder.write(Note("kill", (("pid", 1), ("priority", priority))), 1.0)
+    recorder.write(Note("trim", ()), 1.0)
+    counted = json.loads(f"{{{recorder.counts}}}")
+    assert counted == {"records": {"kill": 3, "trim": 1}, "killed": {"cached": 2, "foreground": 1}}

@@ -1,0 +1,28 @@
+"""``lmkd metrics``: what the running lmkd sees and has done, as OpenMetrics text."""
+
+from __future__ import annotations
+
+import argparse
+
+from lmkd.cli.render import add_socket_option
+from lmkd.errors import EXIT_OK
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``lmkd metrics``."""
+    parser = subparsers.add_parser(
+        "metrics",
+        help="the running lmkd's figures as OpenMetrics text",
+        description="Print what the running lmkd sees and has done as OpenMetrics text, for a collector. "
+        "The names are documented in docs/metrics.md.",
+    )
+    add_socket_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask once and print."""
+    from lmkd.control.client import ControlClient
+
+    with ControlClient(args.socket) as client:
+        print(client.metrics(), end="")
+    return EXIT_OK

@@ -1,0 +1,85 @@
+"""One picture of the live view as lines, for a terminal of any size; with frames where `rich` draws them."""
+
+from __future__ import annotations
+
+from lmkd.cli.spans import Line, ansi, beside, fitted, line
+from lmkd.cli.watch_parts import (
+    Look,
+    Seen,
+    candidates,
+    candidates_heading,
+    events,
+    events_heading,
+    forecast,
+    memory,
+    memory_heading,
+    pressure,
+    store,
+    store_heading,
+    title,
+)
+
+BESIDE_CELLS = 70
+"""From this width on what is about memory stands on the left, what is about pressure on the right."""
+GAP = 3
+LOOSE_ROWS, LOOSE_ROWS_BELOW = 23, 32
+"""From this height on there are empty lines between the parts: in two columns, in one."""
+PRESSURE_HEADING = line(("PRESSURE, FORECAST", "heading"))
+
+
+def frame(seen: Seen, look: Look, columns: int, rows: int) -> list[Line]:
+    """At most ``rows`` lines of at most ``columns`` cells."""
+    loose = LOOSE_ROWS if columns >= BESIDE_CELLS else LOOSE_ROWS_BELOW
+    blank: list[Line] = [()] if rows >= loose else []
+    top = [title(seen, look, columns), *blank, *bands(seen, look, columns), *blank]
+    last = footer(seen, look)
+    left = rows - len(top) - len(last) - 2 - len(blank)
+    if left < 4:
+        return [fitted(one, columns) for one in [*top, *last][:rows]]
+    first = (left + 1) // 2 if left > 6 else min(3, left)
+    many = candidates(seen, look, columns, first)
+    few = events(seen, look, columns, left - len(many))
+    body = [candidates_heading(seen, look), *many, *blank, events_heading(seen), *few]
+    empty: list[Line] = [()] * (rows - len(top) - len(body) - len(last))
+    return [fitted(one, columns) for one in [*top, *body, *(empty if look.keys else ()), *last]]
+
+
+def bands(seen: Seen, look: Look, columns: int) -> list[Line]:
+    """Memory, store, pressure and forecast: in two columns, or one below the other."""
+    if columns < BESIDE_CELLS:
+        room = columns
+        left = [memory_heading(seen), *memory(seen, look, room)]
+        return [*left, *_right(seen, look, room)]
+    room = (columns - GAP) // 2
+    left = [memory_heading(seen), *memory(seen, look, room)]
+    return beside(left, _right(seen, look, columns - GAP - room), room, columns - GAP - room, GAP)
+
+
+def _right(seen: Seen, look: Look, room: int) -> list[Line]:
+    about = [*pressure(seen, look, room), *forecast(seen, look, room)]
+    return [store_heading(seen), *store(seen, look, room), PRESSURE_HEADING, *about]
+
+
+def footer(seen: Seen, look: Look) -> list[Line]:
+    """What is wrong, else the keys; nothing where there are none."""
+    if seen.trouble:
+        return [line((seen.trouble, "bad"))]
+    if not look.keys:
+        return []
+    keys = (("q", "quit"), ("   p", "go on" if look.paused else "pause"), ("   s", "sort"))
+    return [line(*(part for key, what in keys for part in ((key, "heading"), (f" {what}", "dim"))))]
+
+
+def plain(seen: Seen, look: Look, columns: int, rows: int, colour: bool) -> list[str]:
+    """The picture as lines for a terminal."""
+    return [ansi(one, colour) for one in frame(seen, look, columns, rows)]
+
+
+def framed(seen: Seen, look: Look, columns: int, rows: int) -> list[str] | None:
+    """The picture with frames round its parts, in colour; None where there is no room for that.
+
+    ModuleNotFoundError without `rich`.
+    """
+    from lmkd.cli import watch_rich
+
+    return watch_rich.picture(seen, look, columns, rows) if columns >= 78 and rows >= 20 else None
