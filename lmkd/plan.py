@@ -105,6 +105,8 @@ class Plan:
     control_group: str = ""
     control_gid: int = -1
     control_clients: int = 128
+    android_socket: str = ""
+    android_release: int = 15
 
 
 def dump_plan(plan: Plan) -> bytes:

@@ -247,7 +247,13 @@ def _control(config: Config) -> dict[str, Any]:
         gid = grp.getgrnam(group).gr_gid
     except KeyError:
         gid = -1
-    return {"control_group": group, "control_gid": gid, "control_clients": config.control.clients}
+    return {
+        "control_group": group,
+        "control_gid": gid,
+        "control_clients": config.control.clients,
+        "android_socket": config.control.android_socket,
+        "android_release": config.control.android_release,
+    }
 
 
 def _page_kib() -> int:

@@ -126,7 +126,8 @@ def build_config(
 def _control(values: dict[str, Setting]) -> ControlConfig:
     group = _word(values["control.group"])
     return ControlConfig(
-        _word(values["control.socket"]), "" if group == "none" else group, _number(values["control.clients"])
+        _word(values["control.socket"]), "" if group == "none" else group, _number(values["control.clients"]),
+        _word(values["control.android_socket"]), _number(values["control.android_release"]),
     )
 
 
@@ -142,6 +143,9 @@ def _report_contradictions(settings: Settings, values: dict[str, Setting], probl
                 problems.add(place, path, f"is never used: {switch} is false ({off}), remove one of the two")
     _report_floors(settings, values, problems)
     _report_store(settings, values, problems)
+    place = settings.place("control.android_socket")
+    if place and values["control.android_socket"] == values["control.socket"]:
+        problems.add(place, "control.android_socket", "is control.socket: each protocol has a socket of its own")
 
 
 def _report_store(settings: Settings, values: dict[str, Setting], problems: Problems) -> None:

@@ -96,11 +96,16 @@ class PolicyConfig:
 
 @value
 class ControlConfig:
-    """Where the control socket is, whose members may do all (empty: none but root), how many clients there may be."""
+    """Where the control socket is, whose members may do all (empty: none but root), how many clients there may be.
+
+    ``android_socket`` is for clients that speak Android's protocol, of ``android_release``; empty: there is none.
+    """
 
     socket: str
     group: str
     clients: int
+    android_socket: str
+    android_release: int
 
 
 @value

@@ -195,7 +195,7 @@ def _path(field: Field, text: str) -> str:
         raise ValueError(f"{shown(text)} has a space or a control character: it takes one path, no arguments")
     if not text.startswith("/"):
         raise ValueError(f"{shown(text)} is not absolute: write the path from /")
-    limit = SOCKET_PATH_MAX_BYTES if field.key == "socket" else PATH_MAX_BYTES
+    limit = SOCKET_PATH_MAX_BYTES if field.section == "control" else PATH_MAX_BYTES
     if len(text.encode()) > limit:
         raise ValueError(f"{shown(text)} is longer than {limit} bytes")
     return text

@@ -186,6 +186,11 @@ _OTHER_FIELDS = (
     Field("control", "group", "name", "lmkd",
           "The group whose members may set priorities, kill and reload like root, if there is one; none: only root."),
     Field("control", "clients", "int", "128", "How many clients may be connected at once.", low=1, high=512),
+    Field("control", "android_socket", "path", "",
+          "Path of a second socket for clients that speak Android's lmkd protocol, at most 107 bytes; theirs is "
+          "/dev/socket/lmkd. Without it there is none."),
+    Field("control", "android_release", "int", "15",
+          "The Android release that those clients are of: from 16 on, notices of kills have the RSS.", low=9, high=99),
     Field("log", "level", "word", "info", "The least severe level that is logged.",
           allowed=("debug", "info", "warning", "error")),
 )
