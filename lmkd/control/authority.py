@@ -7,6 +7,7 @@ import struct
 
 from lmkd.control.hands import Peer, Process
 from lmkd.errors import ControlError
+from lmkd.kernel.counters import find_number
 from lmkd.kernel.pinned import read_once
 from lmkd.kernel.process import parse_stat
 
@@ -36,11 +37,15 @@ def _groups(connection: _socket.socket) -> tuple[int, ...]:
 
 
 def read_process(proc: str, pid: int) -> Process:
-    """Who that is now. ControlError when it is gone, a zombie, or a kernel thread."""
+    """Who that is now. ControlError when it is gone, a zombie, a kernel thread, or a thread of another process."""
     stat = parse_stat(read_once(f"{proc}/{pid}/stat") or b"") if pid > 0 else None
     if stat is None or stat.kernel_thread or stat.state in "ZX":
         raise ControlError(f"there is no process {pid}")
-    return Process(pid, stat.start_ticks, uid_of(read_once(f"{proc}/{pid}/status") or b""), stat.comm)
+    status = read_once(f"{proc}/{pid}/status") or b""
+    leader = find_number(status, b"Tgid:")
+    if leader not in (pid, None):
+        raise ControlError(f"{pid} is a thread of process {leader}")
+    return Process(pid, stat.start_ticks, uid_of(status), stat.comm)
 
 
 def uid_of(status: bytes) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import _socket
 import os
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lmkd.control.authority import read_process, require_all, require_own, uid_of
@@ -38,6 +38,8 @@ class OrderHands:
         self._follower = ExchangeSource(plan, exchange)
         self._number = 0
         self._fresh: list[int] = []
+        self.status_of: dict[str, Callable[[], Mapping[str, Any]]] = {}
+        """What else is in the status, by its key."""
 
     # What is told.
 
@@ -52,7 +54,7 @@ class OrderHands:
 
     def status(self) -> Mapping[str, Any]:
         """See ``Hands.status``."""
-        return self._source.status()
+        return {**self._source.status(), **{key: tell() for key, tell in self.status_of.items()}}
 
     def policy(self) -> Iterable[Mapping[str, Any]]:
         """See ``Hands.policy``."""

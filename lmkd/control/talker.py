@@ -27,9 +27,16 @@ Maker = Callable[[Peer, Hands], Session]
 EVENTS_ERROR = (LmkdError, OSError, ValueError, KeyError)
 
 
-def makers() -> dict[str, Maker]:
+def makers(plan: Plan, hands: OrderHands) -> dict[str, Maker]:
     """What makes the sessions of a listening socket of each kind (``lmkd.helper.desk.sockets_of``), for one talker."""
-    return {"native": NativeSession}
+    if not plan.android_socket:
+        return {"native": NativeSession}
+    from lmkd.control.android_session import android_sessions
+    from lmkd.control.android_shared import Shared
+
+    shared = Shared(plan.android_release)
+    hands.status_of["android"] = lambda: shared.status(hands)
+    return {"native": NativeSession, "android": android_sessions(shared)}
 
 
 class Talker:
@@ -48,7 +55,7 @@ class Talker:
         self._notices = NoticesReader(exchange.notices.view)
         self._listeners = {one.fileno(): (kind, one) for kind, one in listeners.items()}
         self._orders: dict[int, tuple[Connection, float]] = {}
-        self._makers = makers()
+        self._makers = makers(plan, self.hands)
         self._number = 0
         self._events_from: int | None = None
         self._empty_ms = _now_ms()
@@ -70,6 +77,7 @@ class Talker:
         if self._wake in ready:
             _drain(self._wake)
         if self._channel.fileno() in ready and not self._take_answers(now_ms):
+            self._tell(now_ms)  # such as why: a reload ends the helper as well
             return False
         self._tell(now_ms)
         for descriptor, happened in ready.items():

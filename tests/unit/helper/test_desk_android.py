@@ -1,0 +1,48 @@
+"""The socket for Android's clients: beside the native one, served by the same talker, absent unless asked for."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import subprocess
+from pathlib import Path
+
+from lmkd.helper.desk import sockets_of
+from lmkd.helper.orders import REGISTER
+from tests.unit.helper.test_desk import Bench
+from tests.unit.plans import make_plan
+
+
+def words(*numbers: int) -> bytes:
+    return struct.pack(f"!{len(numbers)}i", *numbers)
+
+
+def test_without_a_path_there_is_no_such_socket(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path)
+    assert sockets_of(plan) == (("native", plan.socket),)
+
+
+def test_both_sockets_are_served_by_one_talker(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket" / "lmkd")
+    bench = Bench(make_plan(tmp_path, proc="/proc", android_socket=path, control_gid=os.getgid()))
+    try:
+        bench.exchange.write_status(b'{"level":"calm"}')
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as android,
+            bench.client() as native,
+            subprocess.Popen(["sleep", "5"]) as app,
+        ):
+            android.settimeout(10)
+            android.connect(path)
+            android.send(words(0, 18432, 0))
+            android.send(words(1, app.pid, 10101, 900))
+            android.send(words(4, -1000, 1000))
+            assert android.recv(64) == words(4, 0)
+            assert native.status()["android"]["minfree"] == [{"pages": 18432, "adj": 0}]
+            assert native.status()["android"]["connections"] == 1
+            assert bench.orders == [REGISTER]
+            app.kill()
+    finally:
+        bench.close()
+    assert not os.path.exists(path)
