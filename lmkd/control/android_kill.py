@@ -43,8 +43,8 @@ def cause_of(trigger: object) -> int:
 def statistics_of(record: Mapping[str, Any], facts: Facts) -> Statistics:
     """The statistics of the kill that this record is of (event ``kill``).
 
-    Free memory is what the kernel has above its watermarks. Page faults, file cache, free swap and Android's measure
-    of thrashing (refaults in % of the file cache) are not known.
+    Free memory is what the kernel has above its watermarks, 0 below them. Page faults, file cache, free swap and
+    Android's measure of thrashing (refaults in % of the file cache) are not known.
     """
     priority, free_kib = record.get("priority"), record.get("free_kib")
     return Statistics(
@@ -56,7 +56,7 @@ def statistics_of(record: Mapping[str, Any], facts: Facts) -> Statistics:
         resident_bytes=_bytes(facts.resident_kib),
         swapped_bytes=_bytes(facts.swapped_kib),
         started_ns=None if facts.start_ticks is None else facts.start_ticks * (10**9 // _TICKS_S),
-        free_kib=free_kib if isinstance(free_kib, int) else None,
+        free_kib=max(0, free_kib) if isinstance(free_kib, int) else None,
     )
 
 

@@ -7,11 +7,12 @@
  *   target PAGES ADJ      prio PID UID ADJ     prio4 PID UID ADJ TYPE     prio5 PID UID ADJ TYPE ONLY_LMKD
  *   remove PID    purge    count LOW HIGH    subscribe EVENT    props    monitor    boot
  *   batch PID PID UID ADJ (two processes in one message)        raw COMMAND (a bare one)
- *   notices N: wait for so many       hold: wait for the end of standard input
+ *   notices N: wait for so many, of all since the beginning       hold: wait for the end of standard input
  */
 #include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,11 +105,12 @@ static void show_statistics(const unsigned char *message, size_t size)
     printf("\n");
 }
 
-static void take(void)
+static int32_t noticed;
+
+/* Shows one message; true for a reply, which notices may come before. */
+static bool take(void)
 {
     unsigned char message[256];
-    if (channel < 0)
-        return;
     ssize_t size = read(channel, message, sizeof message);
     if (size < (ssize_t)sizeof(int32_t)) {
         printf(size == 0 ? "closed\n" : "error %s\n", strerror(errno));
@@ -128,6 +130,14 @@ static void take(void)
     else
         printf("odd message of %zd bytes\n", size);
     fflush(stdout);
+    noticed += size != 8;
+    return size == 8;
+}
+
+static void await_reply(void)
+{
+    while (channel >= 0 && !take())
+        ;
 }
 
 static char **next;
@@ -174,7 +184,7 @@ static void obey(const char *word)
             put(number());
         dispatch();
         if (plain[i].answered)
-            take();
+            await_reply();
         return;
     }
     if (strncmp(word, "prio", 4) == 0) {
@@ -193,7 +203,7 @@ static void obey(const char *word)
     } else if (strcmp(word, "raw") == 0) {
         bare(number());
     } else if (strcmp(word, "notices") == 0) {
-        for (int32_t left = number(); left > 0; left--)
+        for (int32_t wanted = number(); noticed < wanted;)
             take();
     } else if (strcmp(word, "hold") == 0) {
         while (getchar() != EOF)

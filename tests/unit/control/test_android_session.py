@@ -339,6 +339,14 @@ def test_a_trigger_has_androids_number(board: Board, trigger: Any, cause: int) -
     assert struct.unpack_from("!i", message, 72) == (cause,)
 
 
+def test_free_memory_below_the_watermarks_is_none(board: Board) -> None:
+    client = board.client(7)
+    board.say(client, 5, 1)
+    message = client.notify(EVENT, kill_record(APP, free_kib=-3776), 0)
+    assert message is not None
+    assert struct.unpack_from("!i", message, 64) == (0,)
+
+
 def test_what_is_no_kill_gives_no_statistics(board: Board) -> None:
     client = board.client(7)
     board.say(client, 5, 1)
