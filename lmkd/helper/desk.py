@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 BACKLOG = 128
 AGAIN_MS = 1000.0
 """A talker that failed is started again after so long."""
+LAST_WORDS_MS = 300.0
+"""How long a talker may take to end with its helper."""
 ORDERS_AT_ONCE = 16
 ORDER_BYTES_MAX = 256
 KIND = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
@@ -97,13 +99,27 @@ class Desk:
     def close(self) -> None:
         """End the talker and the sockets."""
         if self.talker:
-            import _signal
-
-            os.kill(self.talker, _signal.SIGKILL)
+            self._leave()
             self._end()
         for listener in self._listeners.values():
             listener.close()
         self._listeners = {}
+
+    def _leave(self) -> None:
+        """Let the talker end: it still tells its clients what has happened, such as how their reload ended."""
+        if self._channel is not None:
+            self._channel.shutdown(_socket.SHUT_RDWR)
+        late_ms = _now_ms() + LAST_WORDS_MS
+        while _now_ms() < late_ms:
+            try:
+                if os.waitpid(self.talker, os.WNOHANG)[0]:
+                    return
+            except ChildProcessError:
+                return
+            time.sleep(0.005)
+        import _signal
+
+        os.kill(self.talker, _signal.SIGKILL)
 
     def _listen(self) -> None:
         self._listening, self._due_ms = True, 0.0

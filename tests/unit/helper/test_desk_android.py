@@ -8,8 +8,10 @@ import struct
 import subprocess
 from pathlib import Path
 
+from lmkd.guard.record import Recorder
 from lmkd.helper.desk import sockets_of
-from lmkd.helper.orders import REGISTER
+from lmkd.helper.orders import REGISTER, RELOAD
+from lmkd.model import Note
 from tests.unit.helper.test_desk import Bench
 from tests.unit.plans import make_plan
 
@@ -46,3 +48,19 @@ def test_both_sockets_are_served_by_one_talker(tmp_path: Path) -> None:
     finally:
         bench.close()
     assert not os.path.exists(path)
+
+
+def test_a_reload_is_answered_though_it_ends_the_helper_and_with_it_the_talker(tmp_path: Path) -> None:
+    path = str(tmp_path / "lmkd")
+    bench = Bench(make_plan(tmp_path, proc="/proc", android_socket=path, control_gid=os.getgid()))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as android:
+        try:
+            android.settimeout(10)
+            android.connect(path)
+            android.send(words(7))
+            bench.until(lambda: bench.orders == [RELOAD])
+            Recorder(bench.exchange).write(Note("reload", ()), 1.0)
+        finally:
+            bench.close()
+        assert android.recv(64) == words(7, 0)
+        assert android.recv(64) == b""
