@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -25,12 +26,25 @@ def holding(*actions: Callable[[], object]) -> Iterator[list[int]]:
             os.waitpid(child, 0)
 
 
+def _drop_inherited() -> None:
+    """Shared anonymous memory of other tests in this process would be the child's as well, and be counted."""
+    unmap = ctypes.CDLL(None).munmap
+    unmap.argtypes = (ctypes.c_size_t, ctypes.c_size_t)
+    with open("/proc/self/maps") as maps:
+        lines = [line.split() for line in maps]
+    for fields in lines:
+        if fields[1].endswith("s") and fields[5:6] == ["/dev/zero"]:
+            start, end = (int(part, 16) for part in fields[0].split("-"))
+            unmap(start, end - start)
+
+
 def _child(action: Callable[[], object]) -> int:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         kept: object = None
         try:
+            _drop_inherited()
             kept = action()
             os.write(writer, b"x")
         finally:
