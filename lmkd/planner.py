@@ -7,7 +7,7 @@ import sys
 import time
 
 from lmkd.errors import EXIT_OK, ConfigError, KernelInterfaceError, LmkdError, StoreError
-from lmkd.plan import Plan, Rule, TmpfsRule, dump_plan
+from lmkd.plan import Notice, Plan, Rule, TmpfsRule, Ways, dump_plan
 from lmkd.units import format_kib
 from lmkd.values import as_dict, replace
 
@@ -156,6 +156,7 @@ def _compile(
         psi_step_us=numbers["psi_step_us"],
         tmpfs=tmpfs_rules(config, numbers["ram_kib"]),
         **_control(config),
+        ways=ways_of(config),
     )
     return with_store(plan, roots, config, store, numbers["ram_kib"])
 
@@ -176,6 +177,21 @@ def tmpfs_rules(config: Config, ram_kib: int) -> tuple[TmpfsRule, ...]:
         )
         for one in config.tmpfs
     )  # fmt: skip
+
+
+def ways_of(config: Config) -> Ways:
+    """What the configuration says of telling others without a connection."""
+    from lmkd.config.notices import notice_rows
+
+    return Ways(
+        notices=tuple(Notice(*row) for row in notice_rows(config)),
+        on_kill=config.on_kill,
+        on_kill_ms=config.on_kill_ms,
+        level_file=config.control.level_file,
+        metrics_file=config.control.metrics_file,
+        metrics_ms=config.control.metrics_interval_ms,
+        log_to=config.log.to,
+    )
 
 
 def policy_numbers(roots: Roots, config: Config) -> dict[str, Any]:

@@ -96,18 +96,38 @@ class PolicyConfig:
 
 @value
 class ControlConfig:
-    """Where the control socket is, whose members may do all (empty: none but root), how many clients there may be."""
+    """Where the control socket is, whose members may do all (empty: none but root), how many clients there may be.
+
+    And the files that tell of the level and the metrics, empty for none.
+    """
 
     socket: str
     group: str
     clients: int
+    level_file: str = ""
+    metrics_file: str = ""
+    metrics_interval_ms: int = 60_000
 
 
 @value
 class LogConfig:
-    """What is logged: ``level`` is debug, info, warning or error."""
+    """What is logged, ``level`` is debug, info, warning or error, and where: ``to`` is as the schema allows."""
 
     level: str
+    to: str = "auto"
+
+
+@value
+class NoticeConfig:
+    """What is told at each rise of the pressure to ``level`` or above: a signal (empty: none), a program (empty: none).
+
+    Neither: nothing is told, not even what the class would be.
+    """
+
+    level: str
+    signal: str
+    command: tuple[str, ...]
+    timeout_ms: int
 
 
 @value
@@ -139,6 +159,7 @@ class AppRule:
     freeze: bool | None
     file: str
     line: int
+    notify: NoticeConfig | None = None
 
 
 @value
@@ -159,7 +180,8 @@ class Config:
 
     ``apps`` is in matching order: the first rule that matches wins. ``grace`` has (class, ms between SIGTERM
     and SIGKILL), ``trim`` and ``freeze`` (class, allowed); ``sysctls`` (name, value) that replace lmkd's own
-    choice. ``sources`` are the files it was read from, in reading order; empty: built-in defaults. ``given`` has
+    choice; ``notify`` (class, notice) and ``on_kill`` (class, program). ``sources`` are the files it was read from, in
+    reading order; empty: built-in defaults. ``given`` has
     (key, file:line:column) of ``stall_budget`` and the keys of ``policy`` that were given a value.
     """
 
@@ -178,6 +200,9 @@ class Config:
     sources: tuple[str, ...]
     given: tuple[tuple[str, str], ...] = ()
     tmpfs: tuple[TmpfsConfig, ...] = ()
+    notify: tuple[tuple[str, NoticeConfig], ...] = ()
+    on_kill: tuple[tuple[str, str], ...] = ()
+    on_kill_ms: int = 10_000
 
 
 def rule_table(config: Config) -> tuple[tuple[Any, ...], ...]:
