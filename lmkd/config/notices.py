@@ -101,8 +101,9 @@ def notice_rows(config: Config) -> list[tuple[int, str, int, int, tuple[str, ...
     """
     given = [(index, "", rule.notify) for index, rule in enumerate(config.apps) if rule.notify is not None]
     given += [(-1, name, notice) for name, notice in config.notify if notice.signal or notice.command]
+    levels = {name: number for number, name in enumerate(NOTICE_LEVELS, 1)}
     return [
-        (rule, name, NOTICE_LEVELS.index(notice.level) + 1, signal_number(notice.signal), notice.command, notice.timeout_ms)
+        (rule, name, levels[notice.level], signal_number(notice.signal), notice.command, notice.timeout_ms)
         for rule, name, notice in given
     ]
 

@@ -157,6 +157,7 @@ def test_it_reports_what_came_of_reaping_explaining_and_hooks(bench: Bench) -> N
     bench.exchange.ask(HOOK, 10, 99)
     bench.exchange.ask(HOOK, 10, 1)
     bench.exchange.ask(HOOK, 10, 0)
+    bench.exchange.ask(DRAIN_LOG)
     assert bench.posted("hook")["outcome"] == "ended with 3"
 
 
