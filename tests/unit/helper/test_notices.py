@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +235,7 @@ def test_a_notice_follows_rises_only_and_never_crowds(moves: list[tuple[int, int
         elif after > before and after >= level:
             assert any(known >= after and t_ms - then < AGAIN_MS for known, then in told)
         before = after
-    for (first, then), (second, later) in zip(told, told[1:], strict=False):
+    for (first, then), (second, later) in pairwise(told):
         assert later - then >= AGAIN_MS or second > first
 
 
