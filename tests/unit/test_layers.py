@@ -14,7 +14,7 @@ LAYERS = (
     ("policy",),
     ("guard",),
     ("helper",),
-    ("control", "log"),
+    ("control", "log", "dbus"),
     ("resident",),
     ("planner",),
     ("cli",),
