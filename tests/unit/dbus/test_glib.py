@@ -22,14 +22,15 @@ import gi, sys
 gi.require_version("Gio", "2.0")
 from gi.repository import Gio, GLib
 monitor = Gio.MemoryMonitor.dup_default()
-print(type(monitor).__name__, flush=True)
 loop, left = GLib.MainLoop(), [3]
 def warned(monitor, level):
     print(int(level), flush=True)
     left[0] -= 1
     left[0] or loop.quit()
 monitor.connect("low-memory-warning", warned)
-GLib.timeout_add_seconds(30, loop.quit)
+# GLib looks for the bridge in the main loop; a warning before it has found it is nobody's.
+GLib.timeout_add(1500, lambda: print(type(monitor).__name__, flush=True))
+GLib.timeout_add_seconds(60, loop.quit)
 loop.run()
 """
 CONFIG = """
