@@ -156,7 +156,6 @@ def _compile(
         psi_step_us=numbers["psi_step_us"],
         tmpfs=tmpfs_rules(config, numbers["ram_kib"]),
         **_control(config),
-        ways=ways_of(config),
     )
     return with_store(plan, roots, config, store, numbers["ram_kib"])
 
@@ -255,7 +254,7 @@ def _refuse_too_much(config: Config, numbers: dict[str, Any]) -> None:
 
 
 def _control(config: Config) -> dict[str, Any]:
-    """Of the plan, what concerns the control socket's clients; a group that is not there has the number -1."""
+    """Of the plan, what concerns clients and whoever is told things; a group that is not there has the number -1."""
     import grp
 
     group = config.control.group
@@ -263,7 +262,8 @@ def _control(config: Config) -> dict[str, Any]:
         gid = grp.getgrnam(group).gr_gid
     except KeyError:
         gid = -1
-    return {"control_group": group, "control_gid": gid, "control_clients": config.control.clients}
+    clients = config.control.clients
+    return {"control_group": group, "control_gid": gid, "control_clients": clients, "ways": ways_of(config)}
 
 
 def _page_kib() -> int:
