@@ -78,11 +78,12 @@ A rule's own `on_kill` comes before that of the class. The program gets no argum
 `LMKD_RULE` (the rule's name, empty for none), `LMKD_RULE_AT` (its file and line) and `LMKD_CLASS`. Control characters
 in a value stay escaped (`\\u000a`). Four run at a time at most; nothing is run in a dry run.
 
-An application that comes back by itself within a minute of its kill is stopped (SIGSTOP) for `policy.hold_base`, each
-further time for twice as long, up to `policy.hold_max`; it does not matter who started it again, systemd's `Restart=`,
-an inittab's `respawn` or a shell: the command, the user and the command line tell that it is the same. For systemd
-this counts as running: a unit of `Type=notify` or with `WatchdogSec=` needs a `TimeoutStartSec=` and `WatchdogSec=`
-above `policy.hold_max`, else systemd ends it in its turn.
+An application that comes back by itself within a minute of its kill is stopped for `policy.hold_base`, each further
+time for twice as long, up to `policy.hold_max`: by SIGSTOP, or with its cgroup where it has one for itself, as
+services of systemd do. Who starts it again does not matter, systemd's `Restart=`, an inittab's `respawn` or a shell:
+command, user and command line tell that it is the same. Both take the stopped one for running and start no other. A unit of
+`Type=notify` or with `WatchdogSec=` needs a `TimeoutStartSec=` and a `WatchdogSec=` above `policy.hold_max`, else
+systemd ends it in its turn.
 """
 
 _LOG = """\
