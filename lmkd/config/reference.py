@@ -81,9 +81,9 @@ in a value stay escaped (`\\u000a`). Four run at a time at most; nothing is run 
 An application that comes back by itself within a minute of its kill is stopped for `policy.hold_base`, each further
 time for twice as long, up to `policy.hold_max`: by SIGSTOP, or with its cgroup where it has one for itself, as
 services of systemd do. Who starts it again does not matter, systemd's `Restart=`, an inittab's `respawn` or a shell:
-command, user and command line tell that it is the same. Both take the stopped one for running and start no other. A unit of
-`Type=notify` or with `WatchdogSec=` needs a `TimeoutStartSec=` and a `WatchdogSec=` above `policy.hold_max`, else
-systemd ends it in its turn.
+command, user and command line tell that it is the same. Both take the stopped one for running and start no other. A
+unit of `Type=notify` or with `WatchdogSec=` needs a `TimeoutStartSec=` and a `WatchdogSec=` above `policy.hold_max`,
+else systemd ends it in its turn.
 """
 
 _LOG = """\
