@@ -81,7 +81,9 @@ class Ways:
     level_file: str = ""
     metrics_file: str = ""
     metrics_ms: int = 60_000
-    log_to: str = "stderr"
+    log_to: tuple[str, ...] = ("stderr",)
+    """The targets of the log, the best first."""
+    log_asked: str = "auto"
 
 
 @value

@@ -181,6 +181,7 @@ def tmpfs_rules(config: Config, ram_kib: int) -> tuple[TmpfsRule, ...]:
 def ways_of(config: Config) -> Ways:
     """What the configuration says of telling others without a connection."""
     from lmkd.config.notices import notice_rows
+    from lmkd.log import STDERR, log_targets
 
     return Ways(
         notices=tuple(Notice(*row) for row in notice_rows(config)),
@@ -189,7 +190,8 @@ def ways_of(config: Config) -> Ways:
         level_file=config.control.level_file,
         metrics_file=config.control.metrics_file,
         metrics_ms=config.control.metrics_interval_ms,
-        log_to=config.log.to,
+        log_to=log_targets(config.log.to, STDERR, os.environ),
+        log_asked=config.log.to,
     )
 
 

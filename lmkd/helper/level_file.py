@@ -10,17 +10,29 @@ from __future__ import annotations
 import os
 import stat
 
+from lmkd.guard.notices import COUNT, LEVEL, LEVEL_AT
+from lmkd.policy.forecast import NEVER_MS
+from lmkd.policy.pressure import LEVELS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Report = Callable[[str, tuple[tuple[str, object], ...], str], None]
+    from lmkd.guard.exchange import Exchange
 
 WIDTH = 160
 STOPPED = "unknown"
+TRIES = 100
 
 
-def level_line(level: str, previous: str, t_ms: float, headroom_kib: int, exhaustion_ms: float | None) -> bytes:
+def read_level(view: memoryview) -> tuple[int, int, int, float, float | None, int]:
+    """(turn, level, previous, t_ms, exhaustion_ms, headroom_kib) as the guard told last; each change has a new turn."""
+    for _ in range(TRIES):
+        turn, level, previous, t_ms, lasts_ms, headroom_kib, _ = LEVEL.unpack_from(view, LEVEL_AT)
+        if turn % 2 == 0 and COUNT.unpack_from(view, LEVEL_AT)[0] == turn:
+            break
+    return turn, level, previous, t_ms, lasts_ms if turn and lasts_ms < NEVER_MS else None, headroom_kib
+
+
+def level_line(level: str, previous: str, t_ms: float, exhaustion_ms: float | None, headroom_kib: int) -> bytes:
     """The line, ``WIDTH`` bytes with its newline. ``exhaustion_ms`` None: not in sight."""
     lasts = "none" if exhaustion_ms is None else f"{exhaustion_ms:.0f}"
     text = f"level={level} previous={previous} t_ms={t_ms:.0f} headroom_kib={headroom_kib} exhaustion_ms={lasts}"
@@ -30,28 +42,41 @@ def level_line(level: str, previous: str, t_ms: float, headroom_kib: int, exhaus
 class LevelFile:
     """Owns the file; where it cannot be written that is said once, and tried again at the next change."""
 
-    def __init__(self, path: str, report: Report) -> None:
+    def __init__(self, path: str, exchange: Exchange) -> None:
         self._path = path
-        self._report = report
+        self._exchange = exchange
         self._descriptor = -1
+        self._turn = -1
         self._said = False
+        self.renew()
 
-    def write(self, line: bytes) -> None:
-        """Make this the file's content."""
+    def renew(self) -> None:
+        """Write the level, if it has changed."""
+        turn, level, previous, t_ms, lasts_ms, headroom_kib = read_level(self._exchange.notices.view)
+        if turn != self._turn:
+            self._turn = turn
+            self._write(level_line(LEVELS[level], LEVELS[previous], t_ms, lasts_ms, headroom_kib))
+
+    def close(self) -> None:
+        """The helper ends: nobody knows the level until the next one tells it."""
+        _, level, _, t_ms, _, headroom_kib = read_level(self._exchange.notices.view)
+        self._write(level_line(STOPPED, LEVELS[level], t_ms, None, headroom_kib))
+        self._let_go()
+
+    def _write(self, line: bytes) -> None:
         try:
             if self._descriptor < 0 or not os.fstat(self._descriptor).st_nlink:
-                self.close()
+                self._let_go()
                 self._open()
             os.pwrite(self._descriptor, line, 0)
         except OSError as error:
-            self.close()
+            self._let_go()
             if not self._said:
                 self._said = True
                 cost = f"{self._path} does not tell the level ({error.strerror})"
-                self._report("degraded", (("feature", "level file"), ("cost", cost)), "warning")
+                self._exchange.post("degraded", (("feature", "level file"), ("cost", cost)), "warning")
 
-    def close(self) -> None:
-        """Let go of it; the file stays as it is."""
+    def _let_go(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

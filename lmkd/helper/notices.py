@@ -1,4 +1,4 @@
-"""Notices for applications that link nothing: a signal or a program at a rise of the pressure, and the level's file."""
+"""Notices for applications that link nothing: a signal or a program at a rise of the pressure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import time
 
 from lmkd.guard.act import RealPort
 from lmkd.guard.commands import NOTIFY
-from lmkd.guard.notices import COUNT, LEVEL, LEVEL_AT
-from lmkd.helper.level_file import STOPPED, LevelFile, level_line
+from lmkd.helper.level_file import read_level
 from lmkd.kernel.pinned import read_once
 from lmkd.kernel.process import catches
 from lmkd.model import Victim, class_of
-from lmkd.policy.forecast import NEVER_MS
 from lmkd.policy.pressure import LEVELS
 
 TYPE_CHECKING = False
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
 AGAIN_MS = 1000.0
 SHOWN_MAX = 16
-TRIES = 100
 
 
 class Pace:
@@ -49,7 +46,7 @@ class Pace:
 
 
 class Notices:
-    """Owns the pace of each notice and the level's file. In a dry run nobody is told, and there is no file."""
+    """Owns the pace of each notice."""
 
     def __init__(self, plan: Plan, exchange: Exchange, scout: Scout, hooks: Hooks) -> None:
         ways = plan.ways
@@ -58,21 +55,15 @@ class Notices:
         self._scout = scout
         self._hooks = hooks
         self._port = RealPort(plan.proc)
-        self._rows: list[tuple[Notice, Pace]] = []
-        self._file: LevelFile | None = None
-        if not plan.dry_run:
-            self._rows = [(notice, Pace(notice.level)) for notice in ways.notices if notice.signal or notice.argv]
-            self._file = LevelFile(ways.level_file, exchange.post) if ways.level_file else None
+        self._rows = [(notice, Pace(notice.level)) for notice in ways.notices if notice.signal or notice.argv]
         self._of_their_own = {notice.rule for notice in ways.notices if notice.rule >= 0}
         self._running: dict[Notice, int] = {}
-        self._before, *_, self._turn = self._read()
-        if self._file is not None:
-            self._file.write(self._line(self._before))
+        self._turn, self._before, *_ = read_level(exchange.notices.view)
 
     def take(self, commands: Iterable[tuple[int, int, int]]) -> None:
         """Of all that the guard asked for, the changes of the level; several at once are one, to the highest."""
         levels = [argument for operation, _, argument in commands if operation == NOTIFY]
-        now, *_, turn = self._read()
+        turn, now, *_ = read_level(self._exchange.notices.view)
         if turn == self._turn and not levels:
             return
         self._turn = turn  # a command that found its pipe full is made up for by the next one of any kind
@@ -81,29 +72,7 @@ class Notices:
         for notice, pace in self._rows:
             if pace.due(self._before, peak, t_ms):
                 self._tell(notice, peak)
-        if self._file is not None:
-            self._file.write(self._line(self._before))
         self._before = now
-
-    def close(self) -> None:
-        """The helper ends: nobody knows the level until the next one tells it."""
-        if self._file is not None:
-            _, t_ms, headroom_kib, *_ = self._read()
-            self._file.write(level_line(STOPPED, LEVELS[self._before], t_ms, headroom_kib, None))
-            self._file.close()
-
-    def _read(self) -> tuple[int, float, int, float | None, int]:
-        """(level, t_ms, headroom_kib, exhaustion_ms, turn) as the guard has told; each change has another turn."""
-        view = self._exchange.notices.view
-        for _ in range(TRIES):
-            turn, level, _, t_ms, lasts_ms, headroom_kib, _ = LEVEL.unpack_from(view, LEVEL_AT)
-            if turn % 2 == 0 and COUNT.unpack_from(view, LEVEL_AT)[0] == turn:
-                break
-        return level, t_ms, headroom_kib, lasts_ms if turn and lasts_ms < NEVER_MS else None, turn
-
-    def _line(self, before: int) -> bytes:
-        level, t_ms, headroom_kib, lasts_ms, _ = self._read()
-        return level_line(LEVELS[level], LEVELS[before], t_ms, headroom_kib, lasts_ms)
 
     def _tell(self, notice: Notice, level: int) -> None:
         found = [(pid, entry) for pid in self._scout.pids() if (entry := self._means(notice, pid)) is not None]
@@ -151,7 +120,7 @@ class Notices:
     def _run(self, notice: Notice, level: int, pids: list[int]) -> bool:
         if self._hooks.runs(self._running.get(notice, 0)):
             return False
-        _, t_ms, headroom_kib, lasts_ms, _ = self._read()
+        _, _, _, t_ms, lasts_ms, headroom_kib = read_level(self._exchange.notices.view)
         told = {
             "LMKD_EVENT": "level", "LMKD_LEVEL": LEVELS[level], "LMKD_PREVIOUS": LEVELS[self._before],
             "LMKD_HEADROOM_KIB": str(headroom_kib), "LMKD_T_MS": f"{t_ms:.0f}",

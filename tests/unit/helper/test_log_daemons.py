@@ -14,7 +14,7 @@ import pytest
 from tests.unit.source_tree import ROOT
 
 JOURNALD = "/lib/systemd/systemd-journald"
-APART = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+APART = ("unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc")
 RECORD = (
     b'{"event":"kill","level":"warning","timestamp":1700000000.5,"seq":3,"t_ms":5.0,"pid":7,"name":"my \\"app\\"",'
     b'"reason":"headroom below its floor","numbers":[1,2],"nothing":null}'

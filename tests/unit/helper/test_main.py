@@ -22,10 +22,15 @@ from lmkd.guard.record import Recorder
 from lmkd.helper.main import Helper
 from lmkd.helper.registry import Registry
 from lmkd.helper.sample import PRESENT
+from lmkd.helper.scout import Scout
+from lmkd.helper.ways import Ways
 from lmkd.kernel.process import read_stat
 from lmkd.model import Note
-from lmkd.plan import Plan, Ways
+from lmkd.plan import Notice, Plan
+from lmkd.plan import Ways as PlannedWays
 from lmkd.policy.step import State
+from lmkd.values import replace
+from tests.unit.guard.test_exchange import close
 from tests.unit.kernel.test_freezer import make_group
 from tests.unit.plans import FakeProc, make_plan, make_rule
 
@@ -92,7 +97,7 @@ def plan(tmp_path: Path, proc: FakeProc) -> Plan:
     hook = tmp_path / "hook"
     hook.write_text("#!/bin/sh\nexit 3\n")
     hook.chmod(0o755)
-    ways = Ways(level_file=str(tmp_path / "run" / "level"))
+    ways = PlannedWays(level_file=str(tmp_path / "run" / "level"))
     return make_plan(tmp_path, rules=(make_rule("comm", "app", on_kill=str(hook)), make_rule("comm", "b")), ways=ways)
 
 
@@ -225,6 +230,18 @@ def test_it_tells_the_level_when_the_guard_says_that_it_changed(bench: Bench, pl
     bench.exchange.ask(STOP)
     assert bench.ended() == 0
     assert file.read_text().startswith("level=unknown ")
+
+
+def test_in_a_dry_run_nobody_is_told(tmp_path: Path, plan: Plan) -> None:
+    notice = Notice(0, "", 1, int(signal.SIGUSR1), ("/bin/true",), 1000)
+    plan = replace(plan, dry_run=True, ways=replace(plan.ways, notices=(notice,), metrics_file="/x"))
+    exchange = Exchange()
+    ways = Ways(plan, exchange, Scout(plan, (), exchange.post))
+    assert not Path(plan.ways.level_file).exists()
+    exchange.notices.tell_level("calm", State(level="critical"), 5.0, "")
+    ways.tell([(NOTIFY, 0, 3)])
+    assert (exchange.posts(), ways.timeout_ms()) == ([], None)
+    close(exchange)
 
 
 def test_it_ends_when_told(bench: Bench, plan: Plan) -> None:

@@ -70,6 +70,7 @@ class Bench:
         self.plan = make_plan(base, **({"proc": "/proc", "ways": ways, "rules": rules} | changes))
         self.level = "calm"
         self.notices = self.again()
+        self.level_file = LevelFile(str(self.file), self.exchange)
 
     def again(self) -> Notices:
         return Notices(self.plan, self.exchange, self.scout, self.hooks)  # type: ignore[arg-type]
@@ -83,6 +84,7 @@ class Bench:
             self.level = level
             commands += [(NOTIFY, 0, LEVELS.index(level))] if command else []
         self.notices.take(commands)
+        self.level_file.renew()
 
     def posted(self) -> list[dict[str, Any]]:
         return [dict(fields) for name, fields, _ in self.exchange.posts() if name == "notified"]
@@ -205,14 +207,6 @@ def test_a_program_that_still_runs_is_not_run_again_and_ends_at_its_limit(tmp_pa
     bench.close()
 
 
-def test_in_a_dry_run_nobody_is_told_and_there_is_no_file(tmp_path: Path, app: App) -> None:
-    bench = Bench(tmp_path, notice(), dry_run=True)
-    bench.scout.add(app.pid, rule=0)
-    bench.go("critical")
-    assert (bench.posted(), bench.file.exists()) == ([], False)
-    bench.close()
-
-
 def test_a_rise_whose_command_was_lost_is_seen_at_the_next_one(tmp_path: Path, app: App) -> None:
     bench = Bench(tmp_path, notice())
     bench.scout.add(app.pid, rule=0)
@@ -247,8 +241,8 @@ def test_the_file_tells_the_level_from_the_start_in_one_line(tmp_path: Path) -> 
     data = bench.file.read_bytes()
     assert (len(data), data.decode().rstrip(), data[-1:]) == (WIDTH, LINE, b"\n")
     assert bench.file.stat().st_mode & 0o777 == 0o644
-    again = bench.again()
-    assert bench.file.read_text().startswith("level=moderate previous=moderate ")
+    again = LevelFile(str(bench.file), bench.exchange)
+    assert bench.file.read_text().startswith("level=moderate previous=low ")
     again.close()
     assert bench.file.read_text().startswith("level=unknown previous=moderate ")
     bench.close()
@@ -268,7 +262,6 @@ def test_who_keeps_the_file_open_goes_on_seeing_it_and_one_that_was_removed_come
 @pytest.mark.parametrize("kind", ["link", "folder", "fifo", "long"])
 def test_what_stands_in_the_files_place(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "level"
-    said: list[str] = []
     if kind == "link":
         path.symlink_to(tmp_path / "other")
     elif kind == "folder":
@@ -277,20 +270,22 @@ def test_what_stands_in_the_files_place(tmp_path: Path, kind: str) -> None:
         os.mkfifo(path)
     else:
         path.write_text("x" * 1000)
-    file = LevelFile(str(path), lambda event, fields, level: said.append(str(dict(fields)["cost"])))
-    line = level_line("low", "calm", 1.0, 2, None)
-    file.write(line)
-    file.write(line)
-    assert len(said) == (0 if kind == "long" else 1)
+    exchange = Exchange()
+    file = LevelFile(str(path), exchange)
+    exchange.notices.tell_level("calm", State(level="low"), 1.0, "")
+    file.renew()
+    said = [dict(fields)["feature"] for _, fields, _ in exchange.posts()]
+    assert said == ([] if kind == "long" else ["level file"])
     assert not (tmp_path / "other").exists()
     if kind == "long":
-        assert path.read_bytes() == line
+        assert path.read_bytes() == level_line("low", "calm", 1.0, None, 0)
     file.close()
+    close(exchange)
 
 
 @given(st.sampled_from((*LEVELS, "unknown")), st.floats(0, 1e12), st.integers(-(2**31), 2**31), st.floats(0, 3.6e6))
 def test_every_line_is_as_wide_as_any_other(level: str, t_ms: float, headroom_kib: int, lasts_ms: float) -> None:
-    line = level_line(level, "moderate", t_ms, headroom_kib, lasts_ms)
+    line = level_line(level, "moderate", t_ms, lasts_ms, headroom_kib)
     assert (len(line), line.count(b"\n"), line[-1:]) == (WIDTH, 1, b"\n")
     words = dict(word.split("=") for word in line.decode().split())
     assert words["level"] == words["end"] == level

@@ -33,10 +33,13 @@ RestartSec=100ms
 """
 SYSTEM = (
     'mount -t tmpfs none /run && mkdir -p /run/systemd/system && cp "$1" /run/systemd/system/hog.service && '
-    "mount -t cgroup2 none /sys/fs/cgroup && export container=lxc && "
+    "mount -t cgroup2 none /sys/fs/cgroup && mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && "
+    "export container=lxc && "
     f"exec {SYSTEMD} --system --unit=hog.service --log-target=null --show-status=no"
 )
-APART = ("unshare", "--pid", "--fork", "--kill-child", "--mount", "--cgroup", "--mount-proc")
+APART = (
+    "unshare", "--pid", "--fork", "--kill-child", "--mount", "--cgroup", "--net", "--uts", "--ipc", "--mount-proc",
+)  # fmt: skip
 
 
 def missing() -> str:
