@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 WIDTH = 160
 STOPPED = "unknown"
+MODE = 0o644
 TRIES = 100
 
 
@@ -34,8 +35,8 @@ def read_level(view: memoryview) -> tuple[int, int, int, float, float | None, in
 
 def level_line(level: str, previous: str, t_ms: float, exhaustion_ms: float | None, headroom_kib: int) -> bytes:
     """The line, ``WIDTH`` bytes with its newline. ``exhaustion_ms`` None: not in sight."""
-    lasts = "none" if exhaustion_ms is None else f"{exhaustion_ms:.0f}"
-    text = f"level={level} previous={previous} t_ms={t_ms:.0f} headroom_kib={headroom_kib} exhaustion_ms={lasts}"
+    lasts = "none" if exhaustion_ms is None else int(exhaustion_ms)
+    text = f"level={level} previous={previous} t_ms={int(t_ms)} headroom_kib={headroom_kib} exhaustion_ms={lasts}"
     return f"{text} end={level}".ljust(WIDTH - 1).encode() + b"\n"
 
 
@@ -82,12 +83,16 @@ class LevelFile:
             self._descriptor = -1
 
     def _open(self) -> None:
-        os.makedirs(os.path.dirname(self._path), mode=0o755, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        self._descriptor = os.open(self._path, flags, 0o644)
+        try:
+            self._descriptor = os.open(self._path, flags, MODE)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            self._descriptor = os.open(self._path, flags, MODE)
         found = os.fstat(self._descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(0, "it is no regular file")
-        os.fchmod(self._descriptor, 0o644)
+        if stat.S_IMODE(found.st_mode) != MODE:
+            os.fchmod(self._descriptor, MODE)
         if found.st_size > WIDTH:
             os.ftruncate(self._descriptor, WIDTH)
