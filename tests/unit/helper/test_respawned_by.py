@@ -88,9 +88,17 @@ def group_of_its_own() -> Iterator[Path]:
     try:
         yield group
     finally:
-        for folder in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):
+        until(lambda: removed(group))
+
+
+def removed(group: Path) -> bool:
+    """Away with it and all below it; what has just died in it may take a moment to be gone."""
+    for folder in (*sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True), group):
+        try:
             folder.rmdir()
-        group.rmdir()
+        except OSError:
+            return False
+    return True
 
 
 @contextmanager
