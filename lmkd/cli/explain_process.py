@@ -83,7 +83,7 @@ def _runaway_rate(
     if row.get("declared") or not settings.get("runaway") or not is_number(horizon) or horizon <= 0:
         return None
     below = sum(_gain(other) for other in doomed if int(other.get("priority") or 0) > priority)
-    return round(below * 1000 / horizon) if below else None
+    return max(1, round(below * 1000 / horizon)) if below else None
 
 
 def process_lines(found: Sequence[Mapping[str, Any]], colour: bool, width: int) -> list[str]:

@@ -61,21 +61,22 @@ def error_pct(death: Record, when: str) -> float:
 
 
 def guarantee_table(found: Mapping[str, list[Record]]) -> str:
-    """Half of the applications ended together: what the store gave back of the half that it could give."""
+    """Half of the applications ended together: free memory against what their pages occupied.
+
+    Not by what zswap says that its pool takes: that is out of date until the next page comes or goes (mm/zswap.c, 6.1).
+    """
     lines = [
-        "| store | stored | holds (KiB), in (KiB) | of it the dead's | given back at once | after compaction "
-        "| free memory at once (KiB) | after (KiB) | predicted (KiB) |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| store | stored | holds (KiB) | in (KiB) | the dead's part | free at once | after compaction | predicted |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for store, records in found.items():
         for half in (record for record in records if record["kind"] == "half"):
             before = half["before"]
-            fair = before["used_kib"] * (1 - half["at_once"]["orig_kib"] / before["orig_kib"])
-            given = [before["used_kib"] - half[when]["used_kib"] for when in WHEN]
+            part = before["used_kib"] * (1 - half["at_once"]["orig_kib"] / before["orig_kib"])
+            came = [returned_kib(half, when) for when in WHEN]
             lines.append(
-                f"| {store} | {ARRANGEMENTS[half['arrangement']]} | {before['orig_kib']}, {before['used_kib']} "
-                f"| {fair:.0f} | " + " | ".join(f"{kib} ({kib * 100 / fair:.0f} %)" for kib in given)
-                + " | " + " | ".join(str(returned_kib(half, when)) for when in WHEN)
+                f"| {store} | {ARRANGEMENTS[half['arrangement']]} | {before['orig_kib']} | {before['used_kib']} "
+                f"| {part:.0f} | " + " | ".join(f"{kib} ({kib * 100 / part:.0f} %)" for kib in came)
                 + f" | {half['predicted_kib']} |"
             )
     return "\n".join(lines)

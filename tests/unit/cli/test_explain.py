@@ -181,7 +181,7 @@ def test_the_growth_that_makes_it_a_runaway_is_the_policys(
     made, rows = as_rows(apps)
     explanation = one(rows, data.draw(st.sampled_from(rows))["pid"])
     rate = explanation["runaway_kib_s"]
-    for grows, runs in ((1e9, rate is not None), (None if rate is None else max(0.1, rate - 1), False)):
+    for grows, runs in ((1e9, rate is not None), (None if rate is None or rate <= 1 else rate - 1, False)):
         if grows is None:
             continue
         grower = Grower(explanation["pid"], 50_000, 50_000, grows)
