@@ -5,6 +5,7 @@ structlog costs 8.6 MB and its import takes long on a small core: what needs it 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TextIO, TypeGuard
@@ -23,6 +24,29 @@ _MS_PER_HOUR = 3_600_000
 _MS_PER_DAY = 24 * _MS_PER_HOUR
 _LEVEL_COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "1;31"}
 _ENVELOPE = ("event", "level", "timestamp", "seq", "t_ms")
+
+
+STDERR = 2
+_NULL_DEVICE = os.makedev(1, 3)
+_TARGETS = {
+    "stderr": ("stderr",), "journald": ("journald", "syslog", "stderr"), "syslog": ("syslog", "stderr"),
+    "kmsg": ("kmsg", "stderr"),
+}  # fmt: skip
+_NOBODY_READS = ("journald", "syslog", "kmsg")
+
+
+def log_targets(to: str, stderr: int, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The targets that ``log.to`` means, the best first, for a service whose standard error is this descriptor."""
+    if to != "auto":
+        return _TARGETS[to]
+    try:
+        found = os.fstat(stderr)
+    except OSError:
+        return _NOBODY_READS
+    # systemd tells so what it has connected standard error to (systemd.exec(5)).
+    if environment.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}":
+        return _TARGETS["journald"]
+    return _NOBODY_READS if found.st_rdev == _NULL_DEVICE else _TARGETS["stderr"]
 
 
 def printable(thing: object) -> str:

@@ -57,6 +57,36 @@ class Writeback:
 
 
 @value
+class Notice:
+    """What is told at a rise to level number ``level`` (1: low) or above: a ``signal`` (0: none), a program (empty).
+
+    To the processes of the rule of this index; with -1 to those that other rules put into ``class_name``.
+    """
+
+    rule: int
+    class_name: str
+    level: int
+    signal: int
+    argv: tuple[str, ...]
+    timeout_ms: int
+
+
+@value
+class Ways:
+    """How others are told without a connection: notices, programs after a kill by class, files, the log's target."""
+
+    notices: tuple[Notice, ...] = ()
+    on_kill: tuple[tuple[str, str], ...] = ()
+    on_kill_ms: int = 10_000
+    level_file: str = ""
+    metrics_file: str = ""
+    metrics_ms: int = 60_000
+    log_to: tuple[str, ...] = ("stderr",)
+    """The targets of the log, the best first."""
+    log_asked: str = "auto"
+
+
+@value
 class Plan:
     """Settings, rules, paths and what the kernel offers. ``notes`` are records made before the guard existed.
 
@@ -107,6 +137,7 @@ class Plan:
     control_clients: int = 128
     android_socket: str = ""
     android_release: int = 15
+    ways: Ways = Ways()
 
 
 def dump_plan(plan: Plan) -> bytes:
@@ -116,6 +147,7 @@ def dump_plan(plan: Plan) -> bytes:
     fields["rules"] = tuple(as_dict(rule) for rule in plan.rules)
     fields["tmpfs"] = tuple(as_dict(rule) for rule in plan.tmpfs)
     fields["writeback"] = as_dict(plan.writeback) if plan.writeback is not None else None
+    fields["ways"] = as_dict(plan.ways) | {"notices": tuple(as_dict(notice) for notice in plan.ways.notices)}
     return marshal.dumps((FORMAT, fields))
 
 
@@ -130,6 +162,8 @@ def load_plan(data: bytes) -> Plan:
         fields["tmpfs"] = tuple(TmpfsRule(**rule) for rule in fields["tmpfs"])
         given = fields["writeback"]
         fields["writeback"] = Writeback(**given) if given is not None else None
+        ways = fields["ways"]
+        fields["ways"] = Ways(**ways | {"notices": tuple(Notice(**notice) for notice in ways["notices"])})
         return Plan(**fields)
     except (ValueError, TypeError, KeyError, EOFError) as error:
         raise LmkdError(f"plan: not a whole plan ({error})") from error

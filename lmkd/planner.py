@@ -7,7 +7,7 @@ import sys
 import time
 
 from lmkd.errors import EXIT_OK, ConfigError, KernelInterfaceError, LmkdError, StoreError
-from lmkd.plan import Plan, Rule, TmpfsRule, dump_plan
+from lmkd.plan import Notice, Plan, Rule, TmpfsRule, Ways, dump_plan
 from lmkd.units import format_kib
 from lmkd.values import as_dict, replace
 
@@ -178,6 +178,23 @@ def tmpfs_rules(config: Config, ram_kib: int) -> tuple[TmpfsRule, ...]:
     )  # fmt: skip
 
 
+def ways_of(config: Config) -> Ways:
+    """What the configuration says of telling others without a connection."""
+    from lmkd.config.notices import notice_rows
+    from lmkd.log import STDERR, log_targets
+
+    return Ways(
+        notices=tuple(Notice(*row) for row in notice_rows(config)),
+        on_kill=config.on_kill,
+        on_kill_ms=config.on_kill_ms,
+        level_file=config.control.level_file,
+        metrics_file=config.control.metrics_file,
+        metrics_ms=config.control.metrics_interval_ms,
+        log_to=log_targets(config.log.to, STDERR, os.environ),
+        log_asked=config.log.to,
+    )
+
+
 def policy_numbers(roots: Roots, config: Config) -> dict[str, Any]:
     """All numbers of the policy by name (see ``policy.derive``) as this board and this configuration give them.
 
@@ -239,7 +256,7 @@ def _refuse_too_much(config: Config, numbers: dict[str, Any]) -> None:
 
 
 def _control(config: Config) -> dict[str, Any]:
-    """Of the plan, what concerns the control socket's clients; a group that is not there has the number -1."""
+    """Of the plan, what concerns clients and whoever is told things; a group that is not there has the number -1."""
     import grp
 
     group = config.control.group
@@ -253,6 +270,7 @@ def _control(config: Config) -> dict[str, Any]:
         "control_clients": config.control.clients,
         "android_socket": config.control.android_socket,
         "android_release": config.control.android_release,
+        "ways": ways_of(config),
     }
 
 

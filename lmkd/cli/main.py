@@ -56,6 +56,7 @@ COMMANDS = (
     Entry("check", "lmkd.cli.check", "check configuration files, all errors at once"),
     Entry("store", "lmkd.cli.store", "bring the compressed store up or down, or look at it"),
     Entry("completion", "lmkd.cli.completion", "print completion for a shell: bash, zsh or fish"),
+    Entry("dbus", "lmkd.cli.dbus", "tell the level of pressure on the system bus (GMemoryMonitor)"),
     Entry("doctor", "lmkd.cli.doctor", "what this kernel offers and what is degraded without it"),
 )
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import yaml
 
-from lmkd.config.model import PRIORITY_MIN, AppRule, Matcher, priority_of_class
+from lmkd.config.model import PRIORITY_MIN, AppRule, Matcher, NoticeConfig, priority_of_class
+from lmkd.config.notices import read_notice
 from lmkd.config.patterns import pattern_text, read_matcher
 from lmkd.config.problems import Place, shown
 from lmkd.config.scalars import LABEL_MAX, Setting
 from lmkd.config.schema import APP, MATCH, Field
 from lmkd.config.sections import Item, Reader, described, is_null
+from lmkd.values import replace
 
 RULES_MAX = 1000
 
@@ -53,9 +55,12 @@ def _read_rule(node: yaml.Node, number: int, reader: Reader) -> AppRule | None:
         return None
     settings: dict[str, Setting] = {}
     matchers: tuple[Matcher, ...] | None = None
+    notice: NoticeConfig | None = None
     for field, item in reader.known(items, APP, where):
         if field.key == "match":
             matchers = _read_match(item, where, reader)
+        elif field.key == "notify":
+            notice = read_notice(item, f"{where}.notify", reader)
         else:
             settings[field.key] = reader.setting(field, item, where)
     present = {item.key: item for item in items}
@@ -64,7 +69,7 @@ def _read_rule(node: yaml.Node, number: int, reader: Reader) -> AppRule | None:
     priority = _priority(node, settings, present, where, reader)
     if not matchers or priority is None or None in settings.values():
         return None
-    return _made(settings, matchers, priority, reader.place(node))
+    return replace(_made(settings, matchers, priority, reader.place(node)), notify=notice)
 
 
 def _made(settings: dict[str, Setting], matchers: tuple[Matcher, ...], priority: tuple[int, str | None],

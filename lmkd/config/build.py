@@ -10,12 +10,14 @@ from lmkd.config.model import (
     Config,
     ControlConfig,
     LogConfig,
+    NoticeConfig,
     PolicyConfig,
     StoreConfig,
     TmpfsConfig,
     WritebackConfig,
 )
 from lmkd.config.mounts import read_mounts
+from lmkd.config.notices import read_notices, report_files
 from lmkd.config.problems import Place, Problems
 from lmkd.config.scalars import Setting, default_of
 from lmkd.config.schema import FIELDS, NONE, Field, fields_of
@@ -29,6 +31,7 @@ _SECTION_EXAMPLES = (
     ("grace", "grace: {service: 200ms}"),
     ("trim", "trim: {service: true}"),
     ("freeze", "freeze: {cached: true}"),
+    ("on_kill", "on_kill: {background: /usr/libexec/note-it}"),
     ("policy", "policy: {runaway: true}"),
     ("control", "control: {socket: /run/lmkd/control}"),
     ("log", "log: {level: info}"),
@@ -56,6 +59,7 @@ class Settings:
     def __init__(self) -> None:
         self._given: dict[str, tuple[Setting, Place]] = {}
         self.mounts: dict[str, TmpfsConfig] = {}
+        self.notices: dict[str, NoticeConfig] = {}
 
     def read_field(self, field: Field, item: Item, where: str, reader: Reader) -> None:
         """Take the value of one key; a wrong one is a problem of ``reader``."""
@@ -76,6 +80,10 @@ class Settings:
         """Take the entries of ``tmpfs``; one of the same mount in an earlier file is replaced."""
         self.mounts.update((mount.mount, mount) for mount in read_mounts(item.node, reader))
 
+    def take_notices(self, item: Item, reader: Reader) -> None:
+        """Take the classes of ``notify``; one that an earlier file has as well is replaced."""
+        self.notices.update(read_notices(item.node, reader))
+
     def place(self, path: str) -> Place | None:
         """Where the key was given; None if it was not."""
         given = self._given.get(path)
@@ -89,7 +97,7 @@ class Settings:
     def complete(self) -> dict[str, Setting]:
         """The value of every single key of the schema: as given, else its default."""
         return {field.path(): self._value(field) for field in FIELDS
-                if field.kind not in ("section", "rules", "mounts") and "[]" not in field.section}
+                if field.kind not in ("section", "rules", "mounts", "notices", "notice") and "[]" not in field.section}
 
     def _value(self, field: Field) -> Setting:
         given = self._given.get(field.path())
@@ -115,11 +123,15 @@ def build_config(
         freeze=tuple((field.key, bool(values[field.path()])) for field in fields_of("freeze")),
         policy=_policy(values),
         control=_control(values),
-        log=LogConfig(_word(values["log.level"])),
+        log=LogConfig(_word(values["log.level"]), _word(values["log.to"]) or "auto"),
         apps=tuple(rules),
         sources=tuple(sources),
         given=settings.numbers_given(),
         tmpfs=tuple(settings.mounts.values()),
+        notify=tuple(settings.notices.items()),
+        on_kill=tuple((field.key, program) for field in fields_of("on_kill")
+                      if field.kind == "path" and (program := _word(values[field.path()]))),
+        on_kill_ms=_number(values["on_kill.timeout"]),
     )
 
 
@@ -127,7 +139,11 @@ def _control(values: dict[str, Setting]) -> ControlConfig:
     group = _word(values["control.group"])
     return ControlConfig(
         _word(values["control.socket"]), "" if group == "none" else group, _number(values["control.clients"]),
-        _word(values["control.android_socket"]), _number(values["control.android_release"]),
+        android_socket=_word(values["control.android_socket"]),
+        android_release=_number(values["control.android_release"]),
+        level_file=_word(values["control.level_file"]),
+        metrics_file=_word(values["control.metrics_file"]),
+        metrics_interval_ms=_number(values["control.metrics_interval"]),
     )
 
 
@@ -146,6 +162,7 @@ def _report_contradictions(settings: Settings, values: dict[str, Setting], probl
     place = settings.place("control.android_socket")
     if place and values["control.android_socket"] == values["control.socket"]:
         problems.add(place, "control.android_socket", "is control.socket: each protocol has a socket of its own")
+    report_files(settings.place, values, problems)
 
 
 def _report_store(settings: Settings, values: dict[str, Setting], problems: Problems) -> None:

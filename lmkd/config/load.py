@@ -122,6 +122,8 @@ def _read_source(source: Source, settings: Settings, problems: Problems) -> list
                 rules = read_apps(item.node, reader)
             case "mounts":
                 settings.take_mounts(item, reader)
+            case "notices":
+                settings.take_notices(item, reader)
             case "section":
                 settings.read_section(field, item, reader)
             case _:

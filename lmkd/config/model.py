@@ -98,7 +98,8 @@ class PolicyConfig:
 class ControlConfig:
     """Where the control socket is, whose members may do all (empty: none but root), how many clients there may be.
 
-    ``android_socket`` is for clients that speak Android's protocol, of ``android_release``; empty: there is none.
+    ``android_socket`` is for clients that speak Android's protocol, of ``android_release``; the files tell of the level
+    and the metrics. Empty: there is none.
     """
 
     socket: str
@@ -106,13 +107,30 @@ class ControlConfig:
     clients: int
     android_socket: str
     android_release: int
+    level_file: str = ""
+    metrics_file: str = ""
+    metrics_interval_ms: int = 60_000
 
 
 @value
 class LogConfig:
-    """What is logged: ``level`` is debug, info, warning or error."""
+    """What is logged, ``level`` is debug, info, warning or error, and where: ``to`` is as the schema allows."""
 
     level: str
+    to: str = "auto"
+
+
+@value
+class NoticeConfig:
+    """What is told at each rise of the pressure to ``level`` or above: a signal (empty: none), a program (empty: none).
+
+    Neither: nothing is told, not even what the class would be.
+    """
+
+    level: str
+    signal: str
+    command: tuple[str, ...]
+    timeout_ms: int
 
 
 @value
@@ -144,6 +162,7 @@ class AppRule:
     freeze: bool | None
     file: str
     line: int
+    notify: NoticeConfig | None = None
 
 
 @value
@@ -164,7 +183,8 @@ class Config:
 
     ``apps`` is in matching order: the first rule that matches wins. ``grace`` has (class, ms between SIGTERM
     and SIGKILL), ``trim`` and ``freeze`` (class, allowed); ``sysctls`` (name, value) that replace lmkd's own
-    choice. ``sources`` are the files it was read from, in reading order; empty: built-in defaults. ``given`` has
+    choice; ``notify`` (class, notice) and ``on_kill`` (class, program). ``sources`` are the files it was read from, in
+    reading order; empty: built-in defaults. ``given`` has
     (key, file:line:column) of ``stall_budget`` and the keys of ``policy`` that were given a value.
     """
 
@@ -183,6 +203,9 @@ class Config:
     sources: tuple[str, ...]
     given: tuple[tuple[str, str], ...] = ()
     tmpfs: tuple[TmpfsConfig, ...] = ()
+    notify: tuple[tuple[str, NoticeConfig], ...] = ()
+    on_kill: tuple[tuple[str, str], ...] = ()
+    on_kill_ms: int = 10_000
 
 
 def rule_table(config: Config) -> tuple[tuple[Any, ...], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lmkd.config.model import PRIORITY_OF_CLASS
-from lmkd.config.schema import APP, MATCH, MOUNT, TOP, Field, fields_of
+from lmkd.config.schema import APP, MATCH, MOUNT, NOTICE, TOP, Field, fields_of
 from lmkd.units import format_kib, format_ms
 
 _INTRODUCTION = """\
@@ -53,6 +53,46 @@ that it follows from, and the file and line where it was given. What follows fro
 Two numbers that contradict each other are an error.
 """
 
+_NOTICES = """\
+For applications that link nothing. When the pressure rises to `level` or above it, each process that a rule gives the
+class (or the rule's own, with `notify` in the rule, which replaces the class's) gets the signal, if it catches that
+signal: others, process 1 and processes of no rule are left alone. `exec` is run once for the class or the rule, not
+while an earlier one still runs, with `LMKD_EVENT=level`, `LMKD_LEVEL`, `LMKD_PREVIOUS`, `LMKD_HEADROOM_KIB`,
+`LMKD_EXHAUSTION_MS` (empty: not in sight), `LMKD_T_MS` (milliseconds on the monotonic clock), `LMKD_CLASS` or
+`LMKD_RULE`, and `LMKD_PIDS` (the processes it is about, with spaces between) in its environment. What was told of this
+level or a higher one less than a second ago is not told again. In a drop-in a class replaces the earlier one.
+
+Whoever can open a file needs none of it: `control.level_file` always has one line of 160 bytes, written in place with
+one write (so `inotify` on the file and reading it again from time to time both do), padded with spaces:
+
+    level=moderate previous=low t_ms=81234 headroom_kib=8123 exhaustion_ms=850 end=moderate
+
+`exhaustion_ms` is `none` when it is not in sight. Where `end` is not `level`, the line was read while it was written:
+read it again. `level=unknown`: lmkd has stopped, or is about to go on after a reload.
+"""
+
+_ON_KILL = """\
+A rule's own `on_kill` comes before that of the class. The program gets no arguments. In its environment are
+`LMKD_EVENT=kill` and each field of the record of the kill as `lmkd events` shows it, in capitals: `LMKD_PID`,
+`LMKD_NAME`, `LMKD_PRIORITY`, `LMKD_SIGNAL`, `LMKD_REASON`, `LMKD_PREDICTED_KIB`, `LMKD_HEADROOM_KIB` and so on; besides
+`LMKD_RULE` (the rule's name, empty for none), `LMKD_RULE_AT` (its file and line) and `LMKD_CLASS`. Control characters
+in a value stay escaped (`\\u000a`). Four run at a time at most; nothing is run in a dry run.
+
+An application that comes back by itself within a minute of its kill is stopped for `policy.hold_base`, each further
+time for twice as long, up to `policy.hold_max`: by SIGSTOP, or with its cgroup where it has one for itself, as
+services of systemd do. Who starts it again does not matter, systemd's `Restart=`, an inittab's `respawn` or a shell:
+command, user and command line tell that it is the same. Both take the stopped one for running and start no other. A
+unit of `Type=notify` or with `WatchdogSec=` needs a `TimeoutStartSec=` and a `WatchdogSec=` above `policy.hold_max`,
+else systemd ends it in its turn.
+"""
+
+_LOG = """\
+`journald`: each field of a record as a field of the journal, in capitals with `LMKD_` before it (`journalctl
+LMKD_EVENT=kill`), with `MESSAGE` and `PRIORITY`. `syslog`: one line to /dev/log (RFC 3164, facility daemon). `kmsg`: to
+the kernel's log, kills and errors only, for a board that has nothing else. `stderr`: JSON lines. What cannot be reached
+is replaced by the next of journald, syslog, stderr, which is said once.
+"""
+
 _SECTIONS = (
     ("store", "The compressed store: `store`"),
     ("store.writeback", "Writing idle and incompressible pages out: `store.writeback`"),
@@ -60,16 +100,20 @@ _SECTIONS = (
     ("grace", "Grace by class: `grace`"),
     ("trim", "Paging out before pressure, by class: `trim`"),
     ("freeze", "Stopping what thrashes, by class: `freeze`"),
+    ("on_kill", "Programs after a kill: `on_kill`"),
     ("policy", "Derived numbers: `policy`"),
     ("control", "Control socket: `control`"),
     ("log", "Log: `log`"),
 )
+
+_TEXTS = (("policy", _DERIVED), ("on_kill", _ON_KILL), ("log", _LOG))
 
 _TYPES = (
     ("duration", "duration"), ("amount", "% of RAM, or size"), ("int", "whole number"),
     ("bool", "true, false"), ("word", "word"), ("name", "name"), ("path", "absolute path"),
     ("label", "text"), ("pattern", "pattern"), ("priority", "class or number"), ("section", "mapping"),
     ("rules", "list of rules"), ("mounts", "list of mappings"), ("globs", "list of patterns"),
+    ("notices", "mapping"), ("notice", "mapping"), ("command", "path, or list"),
 )
 
 
@@ -77,8 +121,9 @@ def reference_markdown() -> str:
     """The whole page, with every key, its type, default, limits and meaning."""
     parts = [_INTRODUCTION, "## Top level\n", _table(TOP)]
     for section, title in _SECTIONS:
-        parts += [f"## {title}\n", *([_DERIVED] if section == "policy" else []), _table(section)]
+        parts += [f"## {title}\n", *(text for name, text in _TEXTS if name == section), _table(section)]
     parts += ["## Memory in files: `tmpfs`\n", _FILES, _table(MOUNT)]
+    parts += ["## Notices: `notify`\n", _NOTICES, _table("notify"), "### What a notice is\n", _table(NOTICE)]
     parts += ["## Rules: `apps`\n", _RULES, _classes(), _table(APP)]
     parts += ["## Conditions: `match`\n", _PATTERNS, _table(MATCH)]
     return "\n".join(parts)

@@ -67,7 +67,7 @@ def parse_scalar(field: Field, scalar: Scalar) -> Setting:
         case "name":
             return _name(text)
         case "path":
-            return _path(field, text)
+            return "" if text in field.allowed else _path(field, text)
         case "label":
             return _label(text)
     raise AssertionError(f"{field.path()} has the unknown kind {field.kind}")
@@ -158,7 +158,7 @@ def _expected(field: Field) -> str:
         "duration": "a duration such as 33ms",
         "amount": "a percentage such as 60% or a size such as 64M",
         "word": " or ".join(field.allowed),
-        "path": "an absolute path",
+        "path": "an absolute path" + "".join(f" or {word}" for word in field.allowed),
         "pattern": "a pattern",
     }.get(field.kind, "a name")
 

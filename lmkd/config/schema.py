@@ -13,8 +13,13 @@ TOP = ""
 APP = "apps[]"
 MATCH = "apps[].match"
 MOUNT = "tmpfs[]"
+NOTICE = "apps[].notify"
 AUTO = "auto"
 NONE = "none"
+NOTICE_SIGNALS = ("SIGUSR1", "SIGUSR2", "SIGHUP", "SIGURG", "SIGWINCH", "SIGPWR",
+                  *("SIGRTMIN" if not n else f"SIGRTMIN+{n}" for n in range(8)))
+"""Those that have no other meaning to everybody."""
+NOTICE_LEVELS = ("low", "moderate", "critical")
 
 
 @value
@@ -55,6 +60,8 @@ _TOP_FIELDS = (
           "Classes whose idle applications are paged out to the store before memory is short."),
     Field(TOP, "freeze", "section", "",
           "Classes whose applications may be stopped for a while when they thrash; they are always let go again."),
+    Field(TOP, "notify", "notices", "{}", "What applications of a class are told when memory gets short."),
+    Field(TOP, "on_kill", "section", "", "Programs that are run after a kill."),
     Field(TOP, "policy", "section", "", "Numbers that lmkd derives from the machine unless they are given."),
     Field(TOP, "control", "section", "", "The control socket."),
     Field(TOP, "log", "section", "", "What is logged."),
@@ -181,6 +188,25 @@ _POLICY_FIELDS = (
           "Whether the memory of a declared foreground with a cgroup of its own is set as its memory.low."),
 )
 
+_NOTICE_FIELDS = (
+    *(Field("notify", name, "notice", NONE, f"For class {name}: signal, level, exec, timeout.")
+      for name, _ in PRIORITY_OF_CLASS),
+    Field(NOTICE, "signal", "word", "", "A signal to each process, if it catches that signal; no other is touched.",
+          allowed=NOTICE_SIGNALS),
+    Field(NOTICE, "level", "word", "moderate", "The level from which on each rise is told.",
+          allowed=NOTICE_LEVELS),
+    Field(NOTICE, "exec", "command", "", "A program, or a list of it and its arguments: run once, one at a time."),
+    Field(NOTICE, "timeout", "duration", "2s", "How long exec may take; then it is ended with all that it started.",
+          low=100, high=60_000),
+)
+
+_ON_KILL_FIELDS = (
+    *(Field("on_kill", name, "path", "", f"Run after a kill in class {name}, where the rule names no program.")
+      for name, _ in _GRACE_DEFAULTS),
+    Field("on_kill", "timeout", "duration", "10s", "How long any of them may take, then it is ended.",
+          low=100, high=600_000),
+)
+
 _OTHER_FIELDS = (
     Field("control", "socket", "path", "/run/lmkd/control", "Path of the control socket, at most 107 bytes."),
     Field("control", "group", "name", "lmkd",
@@ -191,8 +217,16 @@ _OTHER_FIELDS = (
           "/dev/socket/lmkd. Without it there is none."),
     Field("control", "android_release", "int", "15",
           "The Android release that those clients are of: from 16 on, notices of kills have the RSS.", low=9, high=99),
+    Field("control", "level_file", "path", "/run/lmkd/level",
+          "A file of one line that always tells the level of pressure, or `none`.", allowed=(NONE,)),
+    Field("control", "metrics_file", "path", "",
+          "A file that `lmkd metrics` writes now and then, for node_exporter's textfile collector."),
+    Field("control", "metrics_interval", "duration", "1min", "How often metrics_file is written, in calm moments.",
+          low=5000, high=86_400_000),
     Field("log", "level", "word", "info", "The least severe level that is logged.",
           allowed=("debug", "info", "warning", "error")),
+    Field("log", "to", "word", AUTO, "Where the log goes; auto: the journal where stderr leads there, else stderr; "
+          "where stderr leads nowhere, to syslog.", allowed=(AUTO, "stderr", "journald", "syslog", "kmsg")),
 )
 
 _APP_FIELDS = (
@@ -204,6 +238,7 @@ _APP_FIELDS = (
           high=PRIORITY_MAX, allowed=tuple(name for name, _ in PRIORITY_OF_CLASS)),
     Field(APP, "protect", "bool", "false", "true: never killed, the same as priority protected."),
     Field(APP, "on_kill", "path", "", "A program that is run after a kill, without arguments."),
+    Field(APP, "notify", "notice", "", "What it is told when memory gets short, or `none`, in place of its class's."),
     Field(APP, "grace", "duration", "", "Time between SIGTERM and SIGKILL, in place of the class's.",
           low=0, high=60_000),
     Field(APP, "trim", "bool", "", "Whether it may be paged out when idle, in place of what its class says."),
@@ -234,8 +269,8 @@ assert tuple(key for key, _ in _MATCH_DOCS) == MATCH_FIELDS
 
 FIELDS: tuple[Field, ...] = (
     *_TOP_FIELDS, *_STORE_FIELDS, *_WRITEBACK_FIELDS, *_SYSCTL_FIELDS, *_GRACE_FIELDS, *_TRIM_FIELDS, *_FREEZE_FIELDS,
-    *_POLICY_FIELDS, *_OTHER_FIELDS,
-    *_MOUNT_FIELDS, *_APP_FIELDS, *_MATCH_FIELDS,
+    *_ON_KILL_FIELDS, *_POLICY_FIELDS, *_OTHER_FIELDS,
+    *_MOUNT_FIELDS, *_APP_FIELDS, *_MATCH_FIELDS, *_NOTICE_FIELDS,
 )
 
 

@@ -1,4 +1,4 @@
-"""Commands that a rule wants run after a kill: started, bounded in time, never waited for."""
+"""Commands that the configuration wants run: started, bounded in time and number, never waited for."""
 
 from __future__ import annotations
 
@@ -25,34 +25,48 @@ class Hooks:
     def __init__(self, report: Report, limit_ms: float = LIMIT_MS) -> None:
         self._report = report
         self._limit_ms = limit_ms
-        self._running: dict[int, tuple[float, str]] = {}
+        self._running: dict[int, tuple[float, float, str]] = {}
+        """Deadline, limit and command of each child."""
 
-    def start(self, command: str, pid: int, name: str) -> None:
-        """Run ``command`` after a kill, with LMKD_PID and LMKD_RULE in its environment."""
-        self.run(command, pid, {"LMKD_PID": str(pid), "LMKD_RULE": name, "LMKD_EVENT": "kill"})
+    def run(
+        self,
+        command: str,
+        pid: int,
+        told: dict[str, str],
+        arguments: tuple[str, ...] = (),
+        limit_ms: float | None = None,
+        nice: int = 0,
+    ) -> int:
+        """Run ``command`` with ``told`` in its environment; ``pid`` is whom it is about, for the record, 0: nobody.
 
-    def run(self, command: str, pid: int, told: dict[str, str]) -> None:
-        """Run ``command`` with ``told`` in its environment; ``pid`` is whom it is about, for the record, 0: nobody."""
+        Returns its process id, 0 when it was not run. With ``nice`` it is background work: what it prints is lost.
+        """
         if len(self._running) >= RUNNING_MAX:
             self._say(command, pid, f"not run: {RUNNING_MAX} others are still running")
-            return
+            return 0
         environment = {**os.environ, **told}
         environment.pop("NOTIFY_SOCKET", None)
         try:
-            child = spawn((command,), environment)
+            child = spawn((command, *arguments), environment, nice=nice, quiet=nice > 0)
         except OSError as error:
             self._say(command, pid, f"cannot be run: {error.strerror}")
-            return
-        self._running[child] = (time.monotonic() * 1000 + self._limit_ms, command)
+            return 0
+        limit_ms = self._limit_ms if limit_ms is None else limit_ms
+        self._running[child] = (time.monotonic() * 1000 + limit_ms, limit_ms, command)
+        return child
+
+    def runs(self, child: int) -> bool:
+        """Is what ``run`` started still there?"""
+        return child in self._running
 
     def timeout_ms(self) -> float | None:
         """Until the next deadline, None when nothing has one."""
-        first = min((deadline for deadline, _ in self._running.values()), default=NEVER)
+        first = min((deadline for deadline, _, _ in self._running.values()), default=NEVER)
         return None if first == NEVER else max(0.0, first - time.monotonic() * 1000) + 1
 
     def collect(self) -> None:
         """Take leave of hooks that have ended, and end those that took too long, with all that they started."""
-        for child, (deadline, command) in list(self._running.items()):
+        for child, (deadline, limit_ms, command) in list(self._running.items()):
             pid, status = os.waitpid(child, os.WNOHANG)
             if pid:
                 del self._running[child]
@@ -60,8 +74,8 @@ class Hooks:
                     self._say(command, child, f"ended with {os.waitstatus_to_exitcode(status)}")
             elif time.monotonic() * 1000 >= deadline:
                 os.killpg(child, _signal.SIGKILL)
-                self._running[child] = (NEVER, command)
-                self._say(command, child, f"ended after {self._limit_ms:.0f} ms")
+                self._running[child] = (NEVER, limit_ms, command)
+                self._say(command, child, f"ended after {limit_ms:.0f} ms")
 
     def _say(self, command: str, pid: int, outcome: str) -> None:
         self._report("hook", (("command", command), ("pid", pid), ("outcome", outcome)), "warning")

@@ -10,13 +10,12 @@ from lmkd.guard.act import RealPort
 from lmkd.guard.commands import (
     CLEAN,
     COMPACT,
-    DRAIN_LOG,
     EXPLAIN,
     GROUP,
     GROUP_KILL,
-    HOOK,
     KILLED,
     MAINTAIN,
+    NOTIFY,
     REAP,
     REFRESH,
     REFRESH_URGENT,
@@ -29,12 +28,13 @@ from lmkd.helper.care import Care
 from lmkd.helper.clerk import Clerk
 from lmkd.helper.desk import Desk
 from lmkd.helper.groups import end_group, members
-from lmkd.helper.hooks import Hooks
+from lmkd.helper.logbook import STDERR
 from lmkd.helper.reap import reap
 from lmkd.helper.rehearse import settle_in
 from lmkd.helper.sample import sample_ratio
 from lmkd.helper.scout import Scout
 from lmkd.helper.tmpfs import Tmpfs
+from lmkd.helper.ways import Ways
 from lmkd.kernel.proc_events import open_proc_events
 from lmkd.kernel.syscalls import Libc
 
@@ -44,42 +44,35 @@ if TYPE_CHECKING:
     from lmkd.model import Candidate
     from lmkd.plan import Plan
 
-LEVELS = ("debug", "info", "warning", "error")
-LEVEL_KEY = b'"level":"'
 NICE_CALM = 10
 NICE_URGENT = 5
 NICE_NOW = 0
-NOW = {EXPLAIN, CLEAN, REAP, *BRAKE_COMMANDS}
+NOW = {EXPLAIN, CLEAN, REAP, NOTIFY, *BRAKE_COMMANDS}
 """What the guard waits for; a refresh is urgent when memory is short, and shares the processor with the foreground."""
 BATCH_MS = 100
 """Births and deaths are taken in batches: what lives shorter than this is never looked at."""
 ALERT_LOOKS = 5
 """What came back after its kill must be stopped before it has grown, so each batch is looked at so often meanwhile."""
 SCAN_EVERY_MS = 10_000
-LOG = 2
-LOG_PREFIX = b"lmkd: "
 
 
 class Helper:
-    """Owns the scout, the desk, the hooks, and the log's position in the ring of records."""
+    """Owns the scout, the desk, and all that others are told by."""
 
-    def __init__(self, plan: Plan, exchange: Exchange, guard_pid: int, log: int = LOG) -> None:
+    def __init__(self, plan: Plan, exchange: Exchange, guard_pid: int, log: int = STDERR) -> None:
         self._plan = plan
-        self._log = log
         self._scan_due_ms = 0.0
         self._exchange = exchange
         self._libc = Libc()
         self._scout = Scout(plan, (guard_pid, os.getpid()), exchange.post)
-        self._position = exchange.log_position
-        self._log_from = LEVELS.index(plan.log_level)
         self._poll = select.poll()
         self._poll.register(exchange.reader, select.POLLIN)
         self._events = self._open_events()
         self._desk = Desk(plan, exchange, self._poll, self._scout.exclude)
-        self._hooks = Hooks(exchange.post)
+        self._ways = Ways(plan, exchange, self._scout, log)
         self._care = Care(plan, self._libc, exchange.post, exchange)
         self._care.store.watch(self._poll)
-        self._tmpfs = Tmpfs(plan, exchange, self._scout, self._hooks, self._care.store.share)
+        self._tmpfs = Tmpfs(plan, exchange, self._scout, self._ways.hooks, self._care.store.share)
         self._brake = Brake(plan, self._scout, self._libc, (guard_pid, os.getpid()), exchange.post)
         self._orders = Clerk(exchange, self._scout, self._care, guard_pid, self._refresh)
         self._rows: list[Candidate] = []
@@ -100,7 +93,7 @@ class Helper:
         finally:
             self._brake.release_all("lmkd ends")
             self._care.close()
-        self._drain_log()
+        self._ways.close()
         self._desk.close()
 
     def _lock(self) -> None:
@@ -113,7 +106,7 @@ class Helper:
             self._exchange.post("degraded", (("feature", "helper mlockall"), ("cost", cost)), "warning")
 
     def _turn(self) -> None:
-        timeout = self._hooks.timeout_ms()
+        timeout = self._ways.timeout_ms()
         if self._events < 0:
             left_ms = max(0.0, self._scan_due_ms - _now_ms())
             timeout = left_ms if timeout is None else min(timeout, left_ms)
@@ -121,7 +114,7 @@ class Helper:
             if paced is not None:
                 timeout = paced if timeout is None else min(timeout, paced)
         ready = dict(self._poll.poll(timeout))
-        self._hooks.collect()
+        self._ways.turn()
         if self._exchange.reader in ready:
             if ready[self._exchange.reader] & select.POLLIN:
                 self._obey()
@@ -160,11 +153,10 @@ class Helper:
         commands = self._exchange.commands()
         asked = {operation for operation, _, _ in commands}
         self._set_nice(NICE_NOW if asked & NOW else NICE_URGENT if REFRESH_URGENT in asked else NICE_CALM)
+        self._ways.tell(commands)
         for operation, pid, argument in commands:
             if operation == REAP:
                 self._exchange.post("reap", (("pid", pid), ("outcome", reap(self._libc, pid))))
-            elif operation == HOOK:
-                self._hook(pid, argument)
             elif operation == GROUP:
                 self._end_group(pid, argument)
             elif operation in BRAKE_COMMANDS:
@@ -183,8 +175,7 @@ class Helper:
             self._care.trim(wanted_kib, self._scout.idle_since_ms())
         if COMPACT in asked:
             self._care.compact()
-        if DRAIN_LOG in asked:
-            self._drain_log()
+        self._ways.take(commands)
 
     def _end_group(self, pid: int, argument: int) -> None:
         """The guard has signalled one of a group; the others get the same, and the record names them."""
@@ -203,12 +194,6 @@ class Helper:
             self._brake.ended(member, _now_ms())
         fields = (("pid", pid), ("name", name), ("group", group), ("signal", signal), ("pids", tuple(ended)))
         self._exchange.post("group", fields)
-
-    def _hook(self, pid: int, index: int) -> None:
-        """A command may be older than the rules: it waited for a helper while they were replaced."""
-        rule = self._plan.rules[index] if index < len(self._plan.rules) else None
-        if rule is not None and rule.on_kill:
-            self._hooks.start(rule.on_kill, pid, rule.name)
 
     def _refresh(self) -> None:
         if self._events >= 0:
@@ -247,26 +232,6 @@ class Helper:
         except OSError:
             self._nice = NICE_CALM
 
-    def _drain_log(self) -> None:
-        """Write what is new, as far as the log takes it at once: a reader that hangs must not hang the helper."""
-        lines, head = self._exchange.records_since(self._position)
-        ready = select.poll()
-        ready.register(self._log, select.POLLOUT)
-        written = 0
-        for line in lines:
-            if _severity(line) < self._log_from:
-                written += 1
-                continue
-            if not any(events & select.POLLOUT for _, events in ready.poll(0)):
-                break  # the records stay in the ring, and are written with the next ones
-            written += 1
-            try:
-                os.write(self._log, LOG_PREFIX + line + b"\n")
-            except OSError:
-                break  # nobody reads the log: this record is in the ring only
-        self._position = head - sum(len(line) + 1 for line in lines[written:])
-        self._exchange.log_position = self._position
-
     def _open_events(self) -> int:
         try:
             descriptor = open_proc_events()
@@ -283,13 +248,6 @@ class Helper:
 
 def _now_ms() -> float:
     return time.monotonic_ns() / 1e6
-
-
-def _severity(line: bytes) -> int:
-    """The place of a record's level in ``LEVELS``; one without a level is always written."""
-    start = line.find(LEVEL_KEY) + len(LEVEL_KEY)
-    name = line[start : line.find(b'"', start)].decode("ascii", "replace") if start >= len(LEVEL_KEY) else ""
-    return LEVELS.index(name) if name in LEVELS else len(LEVELS)
 
 
 def helper_main(plan: Plan, exchange: Exchange, guard_pid: int) -> None:

@@ -99,6 +99,16 @@ def read_stat(proc: str, pid: int) -> Stat | None:
     return parse_stat(data) if data else None
 
 
+def catches(data: bytes, signal: int) -> bool:
+    """Has the process of these bytes of /proc/PID/status a handler for this signal? (SigCgt, proc(5))"""
+    start = data.find(b"\nSigCgt:") + len(b"\nSigCgt:")
+    try:
+        mask = int(data[start : data.index(b"\n", start)], 16) if start >= len(b"\nSigCgt:") else 0
+    except ValueError:
+        return False
+    return bool(mask >> (signal - 1) & 1)
+
+
 def read_sizes(proc: str, pid: int) -> Sizes | None:
     """Sizes of a process, None when it is gone or has no memory."""
     data = read_once(f"{proc}/{pid}/status")

@@ -15,7 +15,7 @@ LAYERS = (
     ("guard",),
     ("helper",),
     ("client",),
-    ("control", "log"),
+    ("control", "log", "dbus"),
     ("resident",),
     ("planner",),
     ("cli",),

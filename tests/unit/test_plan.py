@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmkd.errors import LmkdError
-from lmkd.plan import FORMAT, Plan, Rule, TmpfsRule, dump_plan, load_plan
+from lmkd.plan import FORMAT, Notice, Plan, Rule, TmpfsRule, Ways, dump_plan, load_plan
 from lmkd.values import replace
 from tests.unit.plans import make_plan, make_rule
 
@@ -19,6 +19,7 @@ PLAN = make_plan(
     rules=(make_rule("comm", "ui"),),
     notes=(("store_up", (("kib", 1),), "info"),),
     tmpfs=(TmpfsRule("/tmp", 1024, ("*.log",), "/bin/tell", "lmkd.yaml:3"),),
+    ways=Ways((Notice(0, "", 2, 10, ("/bin/x", "a"), 2000),), (("cached", "/bin/y"),), 500, "/run/level"),
 )
 TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
 RULES = st.builds(
@@ -67,6 +68,9 @@ def changed(**fields: object) -> bytes:
         changed(settings={}),
         changed(rules=({"name": "a"},)),
         changed(rules=7),
+        changed(ways=7),
+        changed(ways={}),
+        changed(ways={"notices": ({"rule": 1},)}),
         changed(unknown=7),
     ],
 )

@@ -49,13 +49,15 @@ def test_examples_in_comments_of_the_default_file_are_valid(tmp_path: Path) -> N
         line[1:] if line.startswith("#  ") and not line.startswith("#   p") else line for line in _lines()
     ]
     text = "\n".join(lines)
-    for key, empty in (("sysctls", "{}"), ("tmpfs", "[]"), ("apps", "[]")):
+    for key, empty in (("sysctls", "{}"), ("notify", "{}"), ("tmpfs", "[]"), ("apps", "[]")):
         text = text.replace(f"{key}: {empty}", f"{key}:")
     path = tmp_path / "all.yaml"
     path.write_text(text, encoding="utf-8")
     config = load([path])
     assert len(config.apps) == 5
     assert len(config.sysctls) == 6
+    assert [name for name, _ in config.notify] == ["protected", "background", "cached"]
+    assert config.on_kill == (("background", "/usr/libexec/note-it"),)
     assert [mount.delete for mount in config.tmpfs] == [("*.log", "cache/**")]
 
 
@@ -63,7 +65,7 @@ def test_examples_in_comments_of_the_default_file_are_valid(tmp_path: Path) -> N
 def test_default_of_every_key_is_valid_and_documented(field: Field) -> None:
     assert field.doc.endswith(".")
     assert f"| `{field.key}` |" in reference_markdown()
-    if field.kind not in ("section", "rules", "mounts") and field.default:
+    if field.kind not in ("section", "rules", "mounts", "notices", "notice") and field.default:
         assert (default_of(field) is None) == (field.default == AUTO and field.kind != "name")
 
 

@@ -46,19 +46,21 @@ def script(tmp_path: Path) -> Script:
     return make
 
 
-def test_a_hook_knows_who_was_killed_and_a_good_one_is_silent(script: Script, tmp_path: Path) -> None:
+def test_a_hook_knows_what_it_is_told_and_a_good_one_is_silent(script: Script, tmp_path: Path) -> None:
     bench = Bench()
-    bench.hooks.start(script(f'echo "$LMKD_PID $LMKD_RULE $LMKD_EVENT" > {tmp_path}/out'), 7, "a rule")
+    told = {"LMKD_PID": "7", "LMKD_RULE": "a rule", "NOTIFY_SOCKET": "/run/notify"}
+    body = f'echo "$LMKD_PID $LMKD_RULE $NOTIFY_SOCKET $1" > {tmp_path}/out'
+    bench.hooks.run(script(body), 7, told, ("an argument",))
     assert 0 < (bench.hooks.timeout_ms() or 0) <= 10_001
     bench.finish()
-    assert (tmp_path / "out").read_text() == "7 a rule kill\n"
+    assert (tmp_path / "out").read_text() == "7 a rule  an argument\n"
     assert (bench.outcomes, bench.hooks.timeout_ms()) == ([], None)
 
 
 @pytest.mark.parametrize(("body", "outcome"), [("exit 3", "ended with 3"), ("kill -9 $$", "ended with -9")])
 def test_how_a_hook_failed_is_reported(script: Script, body: str, outcome: str) -> None:
     bench = Bench()
-    bench.hooks.start(script(body), 7, "a rule")
+    bench.hooks.run(script(body), 7, {})
     bench.finish()
     assert bench.outcomes == [outcome]
 
@@ -69,7 +71,7 @@ def test_what_cannot_be_run_is_reported_and_leaves_nothing(tmp_path: Path) -> No
     plain.write_text("no program")
     before = os.listdir("/proc/self/fd")
     for command in (str(tmp_path / "absent"), str(plain), ""):
-        bench.hooks.start(command, 7, "a rule")
+        bench.hooks.run(command, 7, {})
     assert bench.outcomes == [
         "cannot be run: No such file or directory",
         "cannot be run: Permission denied",
@@ -81,7 +83,7 @@ def test_what_cannot_be_run_is_reported_and_leaves_nothing(tmp_path: Path) -> No
 
 def test_a_hook_that_takes_too_long_is_ended_with_what_it_started(script: Script, tmp_path: Path) -> None:
     bench = Bench(limit_ms=300)
-    bench.hooks.start(script(f"sleep 60 & echo $! > {tmp_path}/pid; wait"), 7, "a rule")
+    bench.hooks.run(script(f"sleep 60 & echo $! > {tmp_path}/pid; wait"), 7, {})
     deadline = time.monotonic() + 10
     while bench.hooks._running and time.monotonic() < deadline:
         bench.hooks.collect()
@@ -98,11 +100,27 @@ def test_a_hook_that_takes_too_long_is_ended_with_what_it_started(script: Script
         pytest.fail("what the hook started is still there")
 
 
+def test_a_hook_may_have_a_limit_of_its_own_and_one_can_ask_whether_it_runs(script: Script) -> None:
+    bench = Bench(limit_ms=60_000)
+    child = bench.hooks.run(script("sleep 60"), 7, {}, limit_ms=100)
+    assert bench.hooks.runs(child) and not bench.hooks.runs(0)
+    bench.finish()
+    assert (bench.outcomes, bench.hooks.runs(child)) == (["ended after 100 ms"], False)
+
+
+def test_background_work_is_nice_and_its_output_is_lost(script: Script, tmp_path: Path) -> None:
+    bench = Bench()
+    bench.hooks.run(script(f"nice > {tmp_path}/nice; readlink /proc/self/fd/2 > {tmp_path}/err"), 0, {}, nice=19)
+    bench.finish()
+    assert (tmp_path / "nice").read_text() == "19\n"
+    assert (tmp_path / "err").read_text() == "/dev/null\n"
+
+
 def test_only_so_many_run_at_once(script: Script) -> None:
     bench = Bench(limit_ms=0)
     command = script("sleep 60")
     for _ in range(RUNNING_MAX + 1):
-        bench.hooks.start(command, 7, "a rule")
+        bench.hooks.run(command, 7, {})
     assert bench.outcomes == [f"not run: {RUNNING_MAX} others are still running"]
     bench.finish()
 
@@ -112,7 +130,7 @@ def test_a_hook_inherits_neither_our_signals_nor_our_immunity(script: Script, tm
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         body = f"cat /proc/self/oom_score_adj > {tmp_path}/adj; grep SigIgn /proc/$$/status > {tmp_path}/ignored"
-        bench.hooks.start(script(body), 7, "a rule")
+        bench.hooks.run(script(body), 7, {})
     finally:
         signal.signal(signal.SIGINT, before)
     bench.finish()

@@ -16,15 +16,21 @@ import pytest
 
 from lmkd.control.client import ControlClient
 from lmkd.errors import ControlError
-from lmkd.guard.commands import DRAIN_LOG, EXPLAIN, FREEZE, HOOK, KILLED, REAP, REFRESH, START_BITS, STOP
+from lmkd.guard.commands import DRAIN_LOG, EXPLAIN, FREEZE, HOOK, KILLED, NOTIFY, REAP, REFRESH, START_BITS, STOP
 from lmkd.guard.exchange import Exchange
 from lmkd.guard.record import Recorder
 from lmkd.helper.main import Helper
 from lmkd.helper.registry import Registry
 from lmkd.helper.sample import PRESENT
+from lmkd.helper.scout import Scout
+from lmkd.helper.ways import Ways
 from lmkd.kernel.process import read_stat
 from lmkd.model import Note
-from lmkd.plan import Plan
+from lmkd.plan import Notice, Plan
+from lmkd.plan import Ways as PlannedWays
+from lmkd.policy.step import State
+from lmkd.values import replace
+from tests.unit.guard.test_exchange import close
 from tests.unit.kernel.test_freezer import make_group
 from tests.unit.plans import FakeProc, make_plan, make_rule
 
@@ -91,7 +97,8 @@ def plan(tmp_path: Path, proc: FakeProc) -> Plan:
     hook = tmp_path / "hook"
     hook.write_text("#!/bin/sh\nexit 3\n")
     hook.chmod(0o755)
-    return make_plan(tmp_path, rules=(make_rule("comm", "app", on_kill=str(hook)), make_rule("comm", "b")))
+    ways = PlannedWays(level_file=str(tmp_path / "run" / "level"))
+    return make_plan(tmp_path, rules=(make_rule("comm", "app", on_kill=str(hook)), make_rule("comm", "b")), ways=ways)
 
 
 @pytest.fixture
@@ -157,6 +164,7 @@ def test_it_reports_what_came_of_reaping_explaining_and_hooks(bench: Bench) -> N
     bench.exchange.ask(HOOK, 10, 99)
     bench.exchange.ask(HOOK, 10, 1)
     bench.exchange.ask(HOOK, 10, 0)
+    bench.exchange.ask(DRAIN_LOG)
     assert bench.posted("hook")["outcome"] == "ended with 3"
 
 
@@ -210,6 +218,30 @@ def test_those_registered_as_a_group_end_together(bench: Bench, proc: FakeProc, 
         for child in children:
             child.kill()
             child.wait()
+
+
+def test_it_tells_the_level_when_the_guard_says_that_it_changed(bench: Bench, plan: Plan) -> None:
+    bench.posted("helper_started")
+    file = Path(plan.ways.level_file)
+    assert file.read_text().startswith("level=calm ")
+    bench.exchange.notices.tell_level("calm", State(level="critical"), 5.0, "")
+    bench.exchange.ask(NOTIFY, 0, 3)
+    bench.until(lambda: file.read_text().startswith("level=critical previous=calm t_ms=5 "))
+    bench.exchange.ask(STOP)
+    assert bench.ended() == 0
+    assert file.read_text().startswith("level=unknown ")
+
+
+def test_in_a_dry_run_nobody_is_told(tmp_path: Path, plan: Plan) -> None:
+    notice = Notice(0, "", 1, int(signal.SIGUSR1), ("/bin/true",), 1000)
+    plan = replace(plan, dry_run=True, ways=replace(plan.ways, notices=(notice,), metrics_file="/x"))
+    exchange = Exchange()
+    ways = Ways(plan, exchange, Scout(plan, (), exchange.post))
+    assert not Path(plan.ways.level_file).exists()
+    exchange.notices.tell_level("calm", State(level="critical"), 5.0, "")
+    ways.tell([(NOTIFY, 0, 3)])
+    assert (exchange.posts(), ways.timeout_ms()) == ([], None)
+    close(exchange)
 
 
 def test_it_ends_when_told(bench: Bench, plan: Plan) -> None:
