@@ -26,7 +26,7 @@ EXCEPTIONS = {
     # The desk's forked child turns into the talker and imports it then; nobody else in the helper does.
     ("lmkd.helper.desk", "lmkd.control.talk"),
 }
-OF_CONTROL_FOR_COMMANDS = {"lmkd.control.client", "lmkd.control.protocol"}
+OF_CONTROL_FOR_COMMANDS = {"lmkd.control.client", "lmkd.control.protocol", "lmkd.control.metrics"}
 
 MODULES = modules()
 RANKS = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}

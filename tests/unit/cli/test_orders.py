@@ -233,6 +233,16 @@ def test_metrics_are_printed_whole(board: Board, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out == "# TYPE a gauge\na 12\n# EOF\n"
 
 
+def test_a_file_of_metrics_is_for_the_textfile_collector(board: Board, tmp_path: Path) -> None:
+    path = tmp_path / "lmkd.prom"
+    board.daemon.state = {"level": "low", "kills": 3, "t_ms": 5000.0, "started_ms": 0.0}
+    assert board.run("metrics", "--output", str(path)) == (0, "")
+    text = path.read_text()
+    assert "# TYPE " in text and "# EOF" not in text and "# UNIT" not in text
+    code, said = board.run("metrics", "--output", str(tmp_path / "none" / "lmkd.prom"))
+    assert (code, "No such file or directory" in said) == (1, True)
+
+
 def test_an_lmkd_that_does_not_know_the_order_says_so(board: Board) -> None:
     board.daemon.refuse["reload"] = 'unknown op "reload"'
     with ControlClient(board.path) as client, pytest.raises(ControlError, match="unknown op"):
