@@ -20,6 +20,7 @@ from lmkd.guard.commands import (
     REFRESH,
     REFRESH_URGENT,
     STOP,
+    TEND,
     TRIM,
 )
 from lmkd.helper.brake import COMMANDS as BRAKE_COMMANDS
@@ -33,7 +34,6 @@ from lmkd.helper.reap import reap
 from lmkd.helper.rehearse import settle_in
 from lmkd.helper.sample import sample_ratio
 from lmkd.helper.scout import Scout
-from lmkd.helper.tmpfs import Tmpfs
 from lmkd.helper.ways import Ways
 from lmkd.kernel.proc_events import open_proc_events
 from lmkd.kernel.syscalls import Libc
@@ -41,6 +41,7 @@ from lmkd.kernel.syscalls import Libc
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lmkd.guard.exchange import Exchange
+    from lmkd.helper.tmpfs import Tmpfs
     from lmkd.model import Candidate
     from lmkd.plan import Plan
 
@@ -49,6 +50,7 @@ NICE_URGENT = 5
 NICE_NOW = 0
 NOW = {EXPLAIN, CLEAN, REAP, NOTIFY, *BRAKE_COMMANDS}
 """What the guard waits for; a refresh is urgent when memory is short, and shares the processor with the foreground."""
+FILES = {EXPLAIN, TEND, CLEAN}
 BATCH_MS = 100
 """Births and deaths are taken in batches: what lives shorter than this is never looked at."""
 ALERT_LOOKS = 5
@@ -72,7 +74,7 @@ class Helper:
         self._ways = Ways(plan, exchange, self._scout, log)
         self._care = Care(plan, self._libc, exchange.post, exchange)
         self._care.store.watch(self._poll)
-        self._tmpfs = Tmpfs(plan, exchange, self._scout, self._ways.hooks, self._care.store.share)
+        self._tmpfs: Tmpfs | None = self._files() if plan.tmpfs else None
         self._brake = Brake(plan, self._scout, self._libc, (guard_pid, os.getpid()), exchange.post)
         self._orders = Clerk(exchange, self._scout, self._care, guard_pid, self._refresh)
         self._rows: list[Candidate] = []
@@ -95,6 +97,12 @@ class Helper:
             self._care.close()
         self._ways.close()
         self._desk.close()
+
+    def _files(self) -> Tmpfs:
+        """What looks after memory in files; most boards never need it, so it is loaded when it is asked for."""
+        from lmkd.helper.tmpfs import Tmpfs
+
+        return Tmpfs(self._plan, self._exchange, self._scout, self._ways.hooks, self._care.store.share)
 
     def _lock(self) -> None:
         """Keep what has been touched: a reaper that waits for pages of its own cannot free anybody else's."""
@@ -167,7 +175,9 @@ class Helper:
                 self._care.store.tend(bool(argument))
             elif operation == STOP:
                 self._running = False
-        self._tmpfs.take(commands)
+        if asked & FILES:
+            self._tmpfs = self._tmpfs or self._files()
+            self._tmpfs.take(commands)
         if asked & {REFRESH, REFRESH_URGENT, TRIM}:
             self._refresh()
         if TRIM in asked:

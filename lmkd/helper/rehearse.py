@@ -7,7 +7,6 @@ import gc
 import os
 import sys
 
-from lmkd.helper.holders import Holders
 from lmkd.helper.reap import reap
 from lmkd.helper.sample import sample_ratio
 from lmkd.kernel.memlock import forget_clean_pages, join_pages, lock_memory, own_pages
@@ -42,7 +41,7 @@ def settle_in(libc: Libc, proc: str, page_bytes: int, pids: list[int], refresh: 
 
 
 def rehearse(libc: Libc, proc: str, page_bytes: int, pids: list[int]) -> None:
-    """Sample, explain and reap, the last on a child made for it. Leaves nothing behind."""
+    """Sample and reap, the last on a child made for it. Leaves nothing behind."""
     sample_ratio(proc, min(pids, default=1), page_bytes)
     try:
         child = os.fork()
@@ -53,7 +52,6 @@ def rehearse(libc: Libc, proc: str, page_bytes: int, pids: list[int]) -> None:
         while True:
             _signal.pause()
     try:
-        Holders(proc).look([child])
         reap(libc, child)  # refused: it lives
     finally:
         os.kill(child, _signal.SIGKILL)
