@@ -98,6 +98,9 @@ def _short(name: str, *load: str) -> Scenario:
     return replace(whole, name=f"{name}-{SHORT_S}", about=about, load=load or whole.load, seconds=SHORT_S, bounds=())
 
 
+WAVES = _short("waves")
+
+
 def _zswap(name: str, behind: str, extra: tuple[str, ...] = ()) -> Scenario:
     return Scenario(
         name, f"zswap in front of {behind}: every byte is read back, past the limit, a crash and a teardown",
@@ -108,7 +111,29 @@ def _zswap(name: str, behind: str, extra: tuple[str, ...] = ()) -> Scenario:
     )  # fmt: skip
 
 
+# Room for all but some 30 MB of what is wanted: who gives that back in time saves somebody's life.
+WANTED = (
+    HEARTBEAT,
+    "--background n=8,size=12M,adj=900,compress=3",
+    "--grow rate=15M,limit=110M,compress=1,adj=200,delay=4",
+)
+TALK = ". /lmkd/guest/talk.sh"
+NO_RUNAWAY = "policy: {runaway: false}\n"
+
 TRIALS: tuple[Scenario, ...] = (
+    Scenario(
+        "cache-told", "an application with 40 MB of cache is told that memory gets short, and gives it back",
+        load=WANTED, config=NO_RUNAWAY, seconds=18, extra=(TALK, "cache"), after=("cache_told",), kinds=("talk",), after_s=5,
+    ),
+    Scenario(
+        "cache-deaf", "the same application does not listen",
+        load=WANTED, config=NO_RUNAWAY, seconds=18, extra=(TALK, "cache --deaf"), after=("cache_told",), kinds=("talk",), after_s=5,
+    ),
+    Scenario(
+        "listeners", "three growing applications, one after the other, beside 100 subscribers of whom 50 never read",
+        load=WAVES.load, seconds=WAVES.seconds, extra=(TALK, "listeners 100 50"), after=("listeners_told",),
+        kinds=("talk",), after_s=5,
+    ),
     _short("respawn"),
     _short("flood", *APPS, "--cache path=/dev/vda,rate=40M,total=800M,adj=200,delay=3"),
     Scenario(
