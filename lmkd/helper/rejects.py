@@ -33,17 +33,34 @@ class Rejects:
         self._report = report
         self._seen = self._read()
         self._due_ms = 0.0
+        self._again = False
+        """What is refused right after a look is told by one more, also when all is calm by then."""
+
+    def wait_ms(self, t_ms: float) -> float | None:
+        """How long until ``turn`` has to look once more; None: not at all."""
+        return max(0.0, self._due_ms - t_ms) if self._again else None
+
+    def turn(self, t_ms: float) -> None:
+        """One more look, if it is time; another follows only while something is refused."""
+        if self._again and t_ms >= self._due_ms:
+            self._again = self._tell(t_ms)
 
     def look(self, t_ms: float) -> None:
         """Record by how much the counters have grown; not more often than ``EVERY_MS``."""
-        if not self._seen or t_ms < self._due_ms:
+        if not self._seen:
             return
+        self._again = True
+        if t_ms >= self._due_ms:
+            self._tell(t_ms)
+
+    def _tell(self, t_ms: float) -> bool:
         self._due_ms = t_ms + EVERY_MS
         now = self._read()
         grown = tuple((name, now[name] - old) for name, old in self._seen.items() if now.get(name, 0) > old)
         self._seen = now
         if grown:
             self._report("store_rejects", grown, "warning")
+        return bool(grown)
 
     def _read(self) -> dict[str, int]:
         found = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import time
 
 from lmkd.helper.compactor import Compactor
 from lmkd.helper.gain import PAIRING
@@ -107,10 +108,14 @@ class StoreCare:
 
     def timeout_ms(self) -> float | None:
         """How long the loop may wait until the next slice; None: for ever."""
+        if self._rejects is not None:
+            return self._rejects.wait_ms(_now_ms())  # there is no tender then: a zswap store writes nothing back
         return self._tender.timeout_ms() if self._tender is not None else None
 
     def turn(self) -> None:
         """One slice, if it is time."""
+        if self._rejects is not None:
+            self._rejects.turn(_now_ms())
         if self._tender is not None:
             self._tender.turn()
 
@@ -119,3 +124,7 @@ class StoreCare:
         if self._tender is not None:
             self._tender.stop()
         self._swaps.close()
+
+
+def _now_ms() -> float:
+    return time.monotonic_ns() / 1e6

@@ -75,7 +75,7 @@ def test_the_foreground_goes_on(result: Result, name: str) -> None:
 
 @each((*GROWTH, "waves"))
 def test_what_is_idle_is_kept_while_another_grows(result: Result, name: str) -> None:
-    assert figure(result, "background_kept") >= LEAST_KEPT, deaths(result)
+    assert figure(result, "background_kept") >= LEAST_KEPT, events(result.outcome, "kill")
 
 
 @each((*GROWTH, "small-150", "waves"))

@@ -22,6 +22,24 @@ def test_growth_is_recorded_once_in_a_while_and_by_how_much(tmp_path: Path) -> N
     assert told == [("store_rejects", (("pool_limit_hit", 3),), "warning")]
 
 
+def test_what_is_refused_after_the_last_look_is_told_by_one_more(tmp_path: Path) -> None:
+    told: list[tuple[str, tuple[tuple[str, object], ...], str]] = []
+    limit_hit = tmp_path / "pool_limit_hit"
+    limit_hit.write_text("5\n")
+    alarm = Rejects(str(tmp_path), "", lambda *record: told.append(record))
+    assert alarm.wait_ms(0.0) is None
+    alarm.look(0.0)
+    limit_hit.write_text("9\n")
+    assert alarm.wait_ms(100.0) == EVERY_MS - 100
+    alarm.turn(EVERY_MS - 1)
+    assert told == []
+    alarm.turn(EVERY_MS)
+    assert told == [("store_rejects", (("pool_limit_hit", 4),), "warning")]
+    assert alarm.wait_ms(EVERY_MS) == EVERY_MS
+    alarm.turn(2 * EVERY_MS)
+    assert alarm.wait_ms(2 * EVERY_MS) is None, "nothing more was refused: no more looks"
+
+
 def test_without_debugfs_there_is_no_alarm_and_no_failure(tmp_path: Path) -> None:
     told: list[object] = []
     for folder in ("", str(tmp_path / "nowhere")):
