@@ -115,19 +115,21 @@ def _zswap(name: str, behind: str, extra: tuple[str, ...] = ()) -> Scenario:
 WANTED = (
     HEARTBEAT,
     "--background n=8,size=12M,adj=900,compress=3",
-    "--grow rate=15M,limit=110M,compress=1,adj=200,delay=4",
+    "--grow rate=15M,limit=150M,compress=2,adj=200,delay=4",
 )
 TALK = ". /lmkd/guest/talk.sh"
 NO_RUNAWAY = "policy: {runaway: false}\n"
 
 TRIALS: tuple[Scenario, ...] = (
-    Scenario(
-        "cache-told", "an application with 40 MB of cache is told that memory gets short, and gives it back",
-        load=WANTED, config=NO_RUNAWAY, seconds=18, extra=(TALK, "cache"), after=("cache_told",), kinds=("talk",), after_s=5,
-    ),
-    Scenario(
-        "cache-deaf", "the same application does not listen",
-        load=WANTED, config=NO_RUNAWAY, seconds=18, extra=(TALK, "cache --deaf"), after=("cache_told",), kinds=("talk",), after_s=5,
+    *(
+        Scenario(
+            f"cache-{kind}", f"an application with 40 MB of cache that {does}",
+            load=WANTED, config=NO_RUNAWAY, seconds=18, extra=(TALK, f"cache {options}"), after=("cache_told",),
+            after_s=5, kinds=("talk",),
+        )
+        for kind, does, options in (
+            ("told", "is told when memory gets short, and gives it back", ""), ("deaf", "does not listen", "--deaf"),
+        )
     ),
     Scenario(
         "listeners", "three growing applications, one after the other, beside 100 subscribers of whom 50 never read",
