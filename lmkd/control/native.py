@@ -27,6 +27,8 @@ from lmkd.values import as_dict
 TROUBLE = (LmkdError, OSError, ValueError, KeyError, IndexError, TypeError, UnicodeError)
 """What an absent or odd record can cause; the peer is told."""
 REGISTERED_MAX = 256
+_SAID: list[Any] = [None, False, b""]
+"""The last notice, as text or not, and its message: a hundred subscribers cost a hundred sends, and one encoding."""
 
 
 class NativeSession:
@@ -115,7 +117,7 @@ class NativeSession:
     def notify(self, kind: str, payload: object, dropped: int) -> bytes | None:
         """See ``Session.notify``."""
         if isinstance(payload, LevelNotice):
-            return self._notice("level", as_dict(payload), dropped)
+            return self._as_others(payload, dropped) or self._notice("level", as_dict(payload), dropped, payload)
         if isinstance(payload, VictimNotice):
             if not self._is_mine(payload):
                 return None
@@ -211,15 +213,25 @@ class NativeSession:
             if _is_among(event, frozenset(self._following.fields["names"])):
                 return protocol.encode_event(event, self._following.id, dropped)
             return None
-        return self._notice("event", event, dropped) if _is_among(event, self._events) else None
+        if not _is_among(event, self._events):
+            return None
+        return self._as_others(event, dropped) or self._notice("event", event, dropped, event)
 
-    def _notice(self, kind: str, fields: dict[str, Any], dropped: int) -> bytes | None:
-        if self._text:
-            return line_of(kind, fields, dropped)
-        if kind == "event":
-            return protocol.encode_event(fields, None, dropped)
+    def _as_others(self, payload: object, dropped: int) -> bytes:
+        """What another subscriber was just told of the same, in the same words; empty where there is none."""
+        return _SAID[2] if not dropped and _SAID[0] is payload and _SAID[1] is self._text else b""
+
+    def _notice(self, kind: str, fields: dict[str, Any], dropped: int, payload: object = None) -> bytes | None:
         lost = {"dropped": dropped} if dropped else {}
-        return protocol.encode_reply(None, **{kind: fields}, **lost)
+        if self._text:
+            message = line_of(kind, fields, dropped)
+        elif kind == "event":
+            message = protocol.encode_event(fields, None, dropped)
+        else:
+            message = protocol.encode_reply(None, **{kind: fields}, **lost)
+        if payload is not None and not dropped:
+            _SAID[:] = [payload, self._text, message]
+        return message
 
 
 def _is_among(event: dict[str, Any], names: frozenset[str]) -> bool:

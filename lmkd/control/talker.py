@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lmkd.control.adjust import Adjuster
+from lmkd.control.adjust import NICE_SERVING, NICE_TELLING, Adjuster
 from lmkd.control.authority import peer_of
 from lmkd.control.connection import Connection, Limits, PeerGone
 from lmkd.control.hands import ABOUT_TO_KILL, EVENT, LEVEL, VICTIM, Answer, Hands, Peer, Session
@@ -40,11 +40,11 @@ def makers(plan: Plan, hands: OrderHands) -> dict[str, Maker]:
 
 
 class Talker:
-    """Owns the connections. ``channel`` is the way to the helper; its end is ours."""
+    """Owns the connections. ``channel`` is the way to the helper; its end is ours. ``haste`` sets our nice value."""
 
     def __init__(
         self, plan: Plan, exchange: Exchange, listeners: Mapping[str, _socket.socket], channel: _socket.socket,
-        limits: Limits | None = None,
+        limits: Limits | None = None, haste: Callable[[int], None] | None = None,
     ) -> None:  # fmt: skip
         self._plan = plan
         self.limits = limits or Limits(clients=plan.control_clients)
@@ -60,6 +60,7 @@ class Talker:
         self._events_from: int | None = None
         self._empty_ms = _now_ms()
         self._adj = Adjuster(plan.proc)
+        self._set_nice = haste or (lambda nice: None)
         self._poll = select.poll()
         for descriptor in (*self._listeners, channel.fileno(), *([self._wake] if self._wake >= 0 else [])):
             self._poll.register(descriptor, select.POLLIN)
@@ -80,6 +81,7 @@ class Talker:
             self._tell(now_ms)  # such as why: a reload ends the helper as well
             return False
         self._tell(now_ms)
+        self._set_nice(NICE_SERVING)
         for descriptor, happened in ready.items():
             connection = self.connections.get(descriptor)
             if connection is not None:
@@ -88,7 +90,9 @@ class Talker:
             if descriptor in ready:  # last: a new connection may get the descriptor of one that was dropped just now
                 self._accept(kind, listener, now_ms)
         self._end_late(now_ms)
-        self._adj.set(any(one.session.keeps for one in self.connections.values()))
+        relied = any(one.session.keeps for one in self.connections.values())
+        self._adj.set(relied)
+        self._set_nice(NICE_TELLING if relied else NICE_SERVING)
         if self.connections:
             self._empty_ms = now_ms
         return now_ms - self._empty_ms < self.limits.linger_ms
