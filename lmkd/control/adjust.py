@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from lmkd.kernel.pinned import read_once
 
 ADJ_ALONE = b"900"
-NICE_TELLING, NICE_SERVING = -10, 0
-"""Who has to be told must not wait for what eats the memory; what clients ask for is nobody's hurry but their own."""
 
 
 class Adjuster:
@@ -33,18 +30,3 @@ class Adjuster:
                 os.close(descriptor)
         except OSError:
             return  # lowering it again takes CAP_SYS_RESOURCE
-
-
-class Haste:
-    """Its nice value: low while it waits for something to tell, nobody's better while it works for a client."""
-
-    def __init__(self) -> None:
-        self._nice: int | None = None
-
-    def set(self, nice: int) -> None:
-        """Take it; where that is not allowed it stays as it is."""
-        if nice == self._nice:
-            return
-        self._nice = nice
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, 0, nice)

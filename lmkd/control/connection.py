@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import errno
+import select
 from collections import deque
 
 from lmkd.control import protocol
@@ -46,7 +47,7 @@ class Connection:
 
     __slots__ = (
         "_notice_bytes", "_notices", "_out", "_socket", "_tokens", "_tokens_ms", "descriptor", "dropped", "limits",
-        "number", "peer", "reply_bytes", "session", "since_ms", "stuck_ms",
+        "number", "peer", "reply_bytes", "session", "since_ms", "stuck_ms", "watched",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +63,8 @@ class Connection:
         """When it last said something."""
         self.stuck_ms: float | None = None
         """Since when it takes no reply."""
+        self.watched = select.POLLIN
+        """What the loop waits for on it."""
         self.dropped = 0
         self.reply_bytes = 0
         self._out: deque[tuple[bytes, bool]] = deque()

@@ -9,7 +9,6 @@ import gc
 import os
 from collections.abc import Mapping
 
-from lmkd.control.adjust import Haste
 from lmkd.control.talker import Talker
 from lmkd.guard.exchange import Exchange
 from lmkd.plan import Plan
@@ -27,5 +26,7 @@ def talk(
         if int(name) not in kept:
             with contextlib.suppress(OSError):  # the one that listed them
                 os.close(int(name))
+    with contextlib.suppress(OSError):  # else a little slower, under load
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
     gc.enable()
-    Talker(plan, exchange, listeners, channel, haste=Haste().set).run()
+    Talker(plan, exchange, listeners, channel).run()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lmkd.control.adjust import NICE_SERVING, NICE_TELLING, Adjuster
+from lmkd.control.adjust import Adjuster
 from lmkd.control.authority import peer_of
 from lmkd.control.connection import Connection, Limits, PeerGone
 from lmkd.control.hands import ABOUT_TO_KILL, EVENT, LEVEL, VICTIM, Answer, Hands, Peer, Session
@@ -40,11 +40,11 @@ def makers(plan: Plan, hands: OrderHands) -> dict[str, Maker]:
 
 
 class Talker:
-    """Owns the connections. ``channel`` is the way to the helper; its end is ours. ``haste`` sets our nice value."""
+    """Owns the connections. ``channel`` is the way to the helper; its end is ours."""
 
     def __init__(
         self, plan: Plan, exchange: Exchange, listeners: Mapping[str, _socket.socket], channel: _socket.socket,
-        limits: Limits | None = None, haste: Callable[[int], None] | None = None,
+        limits: Limits | None = None,
     ) -> None:  # fmt: skip
         self._plan = plan
         self.limits = limits or Limits(clients=plan.control_clients)
@@ -60,7 +60,6 @@ class Talker:
         self._events_from: int | None = None
         self._empty_ms = _now_ms()
         self._adj = Adjuster(plan.proc)
-        self._set_nice = haste or (lambda nice: None)
         self._poll = select.poll()
         for descriptor in (*self._listeners, channel.fileno(), *([self._wake] if self._wake >= 0 else [])):
             self._poll.register(descriptor, select.POLLIN)
@@ -81,7 +80,6 @@ class Talker:
             self._tell(now_ms)  # such as why: a reload ends the helper as well
             return False
         self._tell(now_ms)
-        self._set_nice(NICE_SERVING)
         for descriptor, happened in ready.items():
             connection = self.connections.get(descriptor)
             if connection is not None:
@@ -90,9 +88,7 @@ class Talker:
             if descriptor in ready:  # last: a new connection may get the descriptor of one that was dropped just now
                 self._accept(kind, listener, now_ms)
         self._end_late(now_ms)
-        relied = any(one.session.keeps for one in self.connections.values())
-        self._adj.set(relied)
-        self._set_nice(NICE_TELLING if relied else NICE_SERVING)
+        self._adj.set(any(one.session.keeps for one in self.connections.values()))
         if self.connections:
             self._empty_ms = now_ms
         return now_ms - self._empty_ms < self.limits.linger_ms
@@ -165,8 +161,10 @@ class Talker:
         if before and not connection.unsent and connection.dropped and LEVEL in connection.session.interests:
             connection.notify(LEVEL, self._notices.level())  # what was dropped may have been the last change
             connection.flush(now_ms)
-        wanted = select.POLLIN if connection.may_ask else 0
-        self._poll.modify(connection.descriptor, wanted | (select.POLLOUT if connection.unsent else 0))
+        wanted = (select.POLLIN if connection.may_ask else 0) | (select.POLLOUT if connection.unsent else 0)
+        if wanted != connection.watched:
+            connection.watched = wanted
+            self._poll.modify(connection.descriptor, wanted)
 
     def _drop(self, connection: Connection) -> None:
         self._poll.unregister(connection.descriptor)

@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import threading
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,18 +43,13 @@ class Talking:
         self.helper.setblocking(False)
         theirs.setblocking(False)
         self._theirs = theirs
-        self.nices: deque[int] = deque(maxlen=8)
-        self.talker = Talker(self.plan, self.exchange, {"native": self._listener}, theirs, limits, self._take_nice)
+        self.talker = Talker(self.plan, self.exchange, {"native": self._listener}, theirs, limits)
         self.talker._adj.set = lambda relied: None  # type: ignore[method-assign]
         self.orders: list[tuple[Any, ...]] = []
         self.answer: Callable[[tuple[Any, ...]], bytes | None] = done
         self._clients: list[socket.socket] = []
         self._running = False
         self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def _take_nice(self, nice: int) -> None:
-        if not self.nices or self.nices[-1] != nice:
-            self.nices.append(nice)
 
     def turn(self, timeout_ms: float = 5.0) -> bool:
         goes_on = self.talker.turn(timeout_ms)

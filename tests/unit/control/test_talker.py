@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from lmkd.control.adjust import NICE_SERVING, NICE_TELLING
 from lmkd.control.connection import Limits
 from lmkd.guard.record import Recorder
 from lmkd.helper.orders import ANSWER, LOOK
@@ -112,18 +111,6 @@ def test_a_subscriber_is_told_levels_and_the_records_it_asked_for(talking: Talki
     assert client.ask("unsubscribe")["unsubscribed"] is True
     level(talking, "calm", "moderate")
     assert client.silent()
-
-
-def test_it_hurries_to_tell_and_not_to_serve(talking: Talking) -> None:
-    client = talking.client()
-    client.ask("status")
-    assert list(talking.nices) == [NICE_SERVING]
-    client.ask("subscribe")
-    assert list(talking.nices) == [NICE_SERVING, NICE_TELLING]
-    client.ask("status")
-    assert list(talking.nices)[-2:] == [NICE_SERVING, NICE_TELLING]
-    client.ask("unsubscribe")
-    assert talking.nices[-1] == NICE_SERVING
 
 
 def test_each_of_many_subscribers_is_told_in_its_own_words(talking: Talking) -> None:
