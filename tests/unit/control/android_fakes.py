@@ -206,7 +206,7 @@ class Served:
                 replies += session.answered(order, answer)
             if reloads:
                 replies += filter(None, [session.notify(EVENT, {"event": "reload"}, 0)])
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(ConnectionError):
             for reply in replies:
                 connection.send(reply)
 
