@@ -12,7 +12,7 @@ from __future__ import annotations
 from lmkd.model import FLAG_DECLARED_FOREGROUND, PRIORITY_FOREGROUND, Renice, Sample, Settings
 from lmkd.policy.forecast import exhaustion_ms
 from lmkd.policy.trim import ARM_FACTOR
-from lmkd.values import value
+from lmkd.values import replace, value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,11 +31,12 @@ LEASE_MS = 1500
 
 @value
 class Lowered:
-    """Who was reniced last (0: nobody), and when that was asked for."""
+    """Who was reniced last (0: nobody), when that was asked for, and how fast it grew before."""
 
     pid: int = 0
     start_ticks: int = 0
     asked_ms: float = -1e9
+    rate_kib_s: float = 0.0
 
 
 def decide(
@@ -60,7 +61,15 @@ def decide(
     row = _row(table, grower.pid)
     if row is None or _in_front(row):
         return kept, ()
-    return Lowered(row.pid, row.start_ticks, sample.t_ms), (Renice(row.pid, row.start_ticks, LEASE_MS),)
+    rate = max(grower.rate_kib_s, lowered.rate_kib_s) if mine else grower.rate_kib_s
+    return Lowered(row.pid, row.start_ticks, sample.t_ms, rate), (Renice(row.pid, row.start_ticks, LEASE_MS),)
+
+
+def unhindered(lowered: Lowered, grower: Grower | None) -> Grower | None:
+    """The grower as it would grow: that it yields now is our doing, and makes nobody else's death worth more."""
+    if grower is None or grower.pid != lowered.pid or grower.rate_kib_s >= lowered.rate_kib_s:
+        return grower
+    return replace(grower, rate_kib_s=lowered.rate_kib_s)
 
 
 def _row(table: CandidateTable, pid: int) -> Candidate | None:

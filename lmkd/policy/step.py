@@ -211,7 +211,7 @@ def _decide(
         settings,
         pressure.deficit_kib,
         state.forecast.steady_kib_s,
-        state.watch.grower,
+        renice.unhindered(state.lowered, grower),
         state.ended,
         state.learned.gain_factor,
     )

@@ -10,14 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmkd.model import FLAG_DECLARED_FOREGROUND, Candidate, Kill, Renice, Settings
+from lmkd.policy.forecast import Forecast
+from lmkd.policy.growth import Watch
 from lmkd.policy.headroom import Headroom
-from lmkd.policy.renice import ASK_EVERY_MS, HORIZON_MS, LEASE_MS, Lowered, decide
+from lmkd.policy.renice import ASK_EVERY_MS, HORIZON_MS, LEASE_MS, Lowered, decide, unhindered
+from lmkd.policy.step import State, step
 from lmkd.policy.table import table_of
 from lmkd.policy.trim import ARM_FACTOR
-from lmkd.policy.victim import Grower
+from lmkd.policy.victim import Grower, choose
 from lmkd.values import replace
 from tests.unit.policy import builders
-from tests.unit.policy.builders import SETTINGS, declared, growing, make_app, make_sample
+from tests.unit.policy.builders import SETTINGS, declared, growing, make_app, make_sample, storeless
 
 APPS = (
     make_app(10, 900),
@@ -29,6 +32,7 @@ APPS = (
     make_app(16, 1),
 )
 MAY_BE = (10, 11, 16)
+STEADY = Forecast(tuple((at, int(60_000 - 30 * at)) for at in (100.0, 300.0, 500.0, 700.0, 900.0)), 30_000.0, 30_000.0)
 SHORT_KIB = ARM_FACTOR * SETTINGS.trim_free_kib
 FAST_KIB_S = 2 * SHORT_KIB
 """So fast that twice what counts as short lasts no longer than the horizon."""
@@ -63,7 +67,47 @@ def test_one_that_grows_faster_than_memory_is_made_ready_yields() -> None:
     run = Run()
     assert run.feed(1000.0, 10) == [10]
     assert run.asks == [(1000.0, Renice(10, 1010, LEASE_MS))]
-    assert run.lowered == Lowered(10, 1010, 1000.0)
+    assert run.lowered == Lowered(10, 1010, 1000.0, FAST_KIB_S)
+
+
+def test_how_fast_it_grew_before_is_kept_while_it_yields() -> None:
+    run = Run()
+    run.feed(1000.0, 10)
+    run.feed(1000.0 + ASK_EVERY_MS, 10, FAST_KIB_S / 4)
+    assert run.lowered.rate_kib_s == FAST_KIB_S
+    slow, other = Grower(10, 1, 1, FAST_KIB_S / 4), Grower(11, 1, 1, 5.0)
+    assert unhindered(run.lowered, slow) == Grower(10, 1, 1, FAST_KIB_S)
+    faster = Grower(10, 1, 1, 3.0 * FAST_KIB_S)
+    assert unhindered(run.lowered, faster) == faster
+    assert unhindered(run.lowered, other) == other
+    assert unhindered(run.lowered, None) is None
+    run.feed(1000.0 + ASK_EVERY_MS + LEASE_MS, 0)
+    assert unhindered(run.lowered, slow) == slow, "nobody has asked it to yield any more"
+
+
+def test_one_that_yields_is_the_runaway_that_it_would_be() -> None:
+    """Its growth is slow because it was reniced: the deaths of the idle ones would only feed it."""
+    apps = [make_app(pid, 900, 12_000) for pid in range(30, 38)] + [make_app(10, 200, 60_000)]
+    table, slow = table_of(apps), Grower(10, 60_000, 60_000, 9000.0)
+    lowered = Lowered(10, 1010, 900.0, 30_000.0)
+    plain = choose(table, SETTINGS, 9000, 30_000.0, slow, (), 1.0)
+    known = choose(table, SETTINGS, 9000, 30_000.0, unhindered(lowered, slow), (), 1.0)
+    assert plain is not None and plain.reason.startswith("priority")
+    assert known is not None and [victim.pid for victim in known.victims] == [10]
+
+
+def test_the_decision_goes_by_growth_without_the_yielding() -> None:
+    apps = [make_app(pid, 900, 12_000) for pid in range(30, 38)] + [make_app(10, 200, 60_000)]
+    sample = replace(storeless(free_kib=30_000 - 27_000), t_ms=1000.0)
+    yielding = Lowered(10, 1010, 900.0, 60_000.0)
+    ended = []
+    for lowered in (Lowered(), yielding):
+        grower = Grower(10, 60_000, 60_000, 9000.0)
+        state = State(watch=Watch(10, 990.0, 60_000, grower, 990.0, True), lowered=lowered, forecast=STEADY)
+        _, actions, _ = step(state, sample, SETTINGS, table_of(apps))
+        (kill,) = (action for action in actions if isinstance(action, Kill))
+        ended.append([victim.pid for victim in kill.victims])
+    assert 10 not in ended[0] and ended[1] == [10]
 
 
 @pytest.mark.parametrize("pid", [11, 16])
@@ -148,7 +192,7 @@ def test_another_grower_yields_as_well_and_at_once_but_only_if_it_grows_fast() -
     run.feed(0.0, 10)
     assert run.feed(100.0, 11, 10.0) == []
     assert run.feed(200.0, 11) == [11]
-    assert run.lowered == Lowered(11, 1011, 200.0)
+    assert run.lowered == Lowered(11, 1011, 200.0, FAST_KIB_S)
     assert run.feed(700.0, 11, 10.0) == [11]
 
 
@@ -242,7 +286,7 @@ def test_as_long_as_memory_is_short_the_lease_never_runs_out(aparts: list[float]
     for apart_ms in aparts:
         t += apart_ms
         run.feed(t, 10, 1.0)
-        assert t - run.times[-1] < LEASE_MS and run.lowered == Lowered(10, 1010, run.times[-1])
+        assert t - run.times[-1] < LEASE_MS and run.lowered == Lowered(10, 1010, run.times[-1], FAST_KIB_S)
 
 
 def grow(run: builders.Run, headroom_kib: int, until_ms: float, **changes: Any) -> list[tuple[float, Renice]]:
@@ -258,7 +302,7 @@ def test_a_step_asks_and_remembers() -> None:
     run = builders.Run((make_app(10, 900), make_app(11, 0)))
     ask = Renice(10, 1010, LEASE_MS)
     assert grow(run, 30_000, 1200) == [(100.0, ask), (600.0, ask), (1100.0, ask)]
-    assert run.state.lowered == Lowered(10, 1010, 2100.0)
+    assert replace(run.state.lowered, rate_kib_s=0.0) == Lowered(10, 1010, 2100.0)
     assert run.kills == []
 
 
