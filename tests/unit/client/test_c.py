@@ -269,7 +269,7 @@ def test_ten_thousand_fuzzed_messages_do_the_parsers_no_harm(driver: Path, tmp_p
     done = subprocess.run([driver, "fuzz", tmp_path / "messages"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     kinds = [int(number) for number in done.stdout.split()]
-    assert sum(kinds[:7]) == FUZZED and time.monotonic() - began_s < 10
+    assert sum(kinds[:7]) == FUZZED and time.monotonic() - began_s < 60
     assert all(kinds[kind] > 200 for kind in (0, 1, 2, 3)), "every kind of notice is among them"
     assert all(kinds[7 + kind] > 200 for kind in (0, 1, 4, 5)), "and every kind of reply"
 

@@ -194,7 +194,7 @@ def test_ten_thousand_messages_of_chance_raise_nothing_and_leave_nothing() -> No
     grown_bytes = tracemalloc.get_traced_memory()[0] - first_bytes
     tracemalloc.stop()
     assert grown_bytes < 100_000
-    assert time.process_time() - started_s < 10
+    assert time.process_time() - started_s < 60
 
 
 def test_ten_thousand_messages_of_chance_over_a_socket(server: Served, tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_ten_thousand_messages_of_chance_over_a_socket(server: Served, tmp_path:
         connection.send(bytes.fromhex("00000004 00000000 00000000"))
         while connection.recv(256) != bytes.fromhex("00000004 00000000"):
             pass
-    assert time.process_time() - started_s < 10
+    assert time.process_time() - started_s < 60
 
 
 def _readable(connection: socket.socket) -> bool:
