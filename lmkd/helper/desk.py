@@ -86,12 +86,17 @@ class Desk:
         """How long the loop may wait until it must listen again; None: for ever."""
         return max(0.0, self._due_ms - _now_ms()) if self._due_ms and not self._listening else None
 
-    def turn(self, ready: Mapping[int, int], carry_out: Callable[[bytes], bytes]) -> bool:
-        """Start the talker for whoever waits, carry out its orders. True when there was any order."""
+    def turn(
+        self, ready: Mapping[int, int], carry_out: Callable[[bytes], bytes], settle: Callable[[], None] = lambda: None
+    ) -> bool:
+        """Start the talker for whoever waits, carry out its orders. True when there was any order.
+
+        ``settle`` is called before they are answered: what a client was told is done counts for the next decision.
+        """
         if self._listening and any(one.socket.fileno() in ready for one in self._listeners.values()):
             self._start()
         elif self._channel is not None and self._channel.fileno() in ready:
-            return self._take_orders(self._channel, carry_out)
+            return self._take_orders(self._channel, carry_out, settle)
         elif not self._listening and self._due_ms and _now_ms() >= self._due_ms:
             self._listen()
         return False
@@ -147,22 +152,31 @@ class Desk:
         self._exclude(child)
         self._poll.register(ours.fileno(), select.POLLIN)
 
-    def _take_orders(self, channel: _socket.socket, carry_out: Callable[[bytes], bytes]) -> bool:
-        for number in range(ORDERS_AT_ONCE):
+    def _take_orders(
+        self, channel: _socket.socket, carry_out: Callable[[bytes], bytes], settle: Callable[[], None]
+    ) -> bool:
+        answers = []
+        ended = False
+        for _ in range(ORDERS_AT_ONCE):
             try:
                 order = channel.recv(ORDER_BYTES_MAX)
             except BlockingIOError:
-                return number > 0
+                break
             except OSError:
                 order = b""
-            if not order:
-                self._end()
-                return number > 0
+            ended = not order
+            if ended:
+                break
+            answers.append(carry_out(order))
+        settle()
+        for answer in answers:
             try:
-                channel.send(carry_out(order))
+                channel.send(answer)
             except OSError:
                 continue  # it does not read: it knows by the time that passes
-        return True
+        if ended:
+            self._end()
+        return bool(answers)
 
     def _end(self) -> None:
         """The talker has closed its end of the channel: it has nothing more to do."""

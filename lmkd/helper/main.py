@@ -98,6 +98,11 @@ class Helper:
         self._ways.close()
         self._desk.close()
 
+    def _settle(self) -> None:
+        """Have the guard see what clients have changed."""
+        if self._orders.take_changed():
+            self._publish()
+
     def _files(self) -> Tmpfs:
         """What looks after memory in files; most boards never need it, so it is loaded when it is asked for."""
         from lmkd.helper.tmpfs import Tmpfs
@@ -132,9 +137,7 @@ class Helper:
             self._take_births()
         elif self._events < 0 and _now_ms() >= self._scan_due_ms:
             self._refresh()
-        self._desk.turn(ready, self._orders.carry_out)
-        if self._orders.take_changed():
-            self._publish()
+        self._desk.turn(ready, self._orders.carry_out, self._settle)
         self._care.store.notice(ready)
         self._care.turn()
         self._brake.turn()

@@ -50,7 +50,8 @@ class OnTerminal:
         environment = {**os.environ, "TERM": term, "PYTHONIOENCODING": "utf-8", "TZ": "UTC"}
         environment.pop("NO_COLOR", None)
         script = ENTRY.format(root=os.getcwd())
-        # A job in the background ignores interrupts, and so would what it starts.
+        # A job in the background ignores interrupts, one of nohup hang-ups, and so would what it starts.
+        script = "signal.signal(signal.SIGHUP, signal.SIG_DFL); " + script
         script = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); " + script
         self.process = subprocess.Popen(
             [sys.executable, "-c", script, "status", "--watch", "--plain", "--socket", path, *more],
