@@ -17,7 +17,6 @@ from lmkd.policy.forecast import NEVER_MS
 from lmkd.policy.pressure import LEVELS
 from lmkd.values import value
 
-CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 EVENTS_MAX = 64
 """Names of events that get a series of their own; what is beyond counts as ``other``."""
 
