@@ -92,3 +92,13 @@ def _group_lines(fields: Mapping[str, Any], depth: int) -> Iterable[tuple[str, s
         else:
             label, text = format_field(str(key), item)
             yield indent + printable(label), text
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of names and numbers: the first column to the left, all others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    found = []
+    for first, *numbers in rows:
+        aligned = [f"{cell:>{width}}" for cell, width in zip(numbers, widths[1:], strict=True)]
+        found.append("  ".join([f"{first:<{widths[0]}}", *aligned]).rstrip())
+    return found

@@ -7,11 +7,12 @@ import json
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from lmkd.cli.render import columns
 from lmkd.errors import EXIT_OK, KernelInterfaceError, StoreError
 from lmkd.units import format_kib, parse_size_kib
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from lmkd.store.bench import Bench
     from lmkd.store.bench_effects import BenchEffects
@@ -119,7 +120,7 @@ def page_lines(found: dict[str, Any], store: dict[str, Any]) -> list[str]:
     lines = [
         f"{store['kind']} ({store['device']}{pool}), {store['algorithm']}, Linux {store['kernel']}",
         "microseconds a page of " + f"{store['page_bytes']} bytes, there and back; back in random order",
-        *_columns([_HEAD, *(_way_cells(way) for way in found["ways"])]),
+        *columns([_HEAD, *(_way_cells(way) for way in found["ways"])]),
     ]
     alone = next((way["mb_s"] for way in found["ways"] if "mb_s" in way), None)
     for pair in found["two_at_once"]:
@@ -163,7 +164,7 @@ def death_lines(found: dict[str, Any], store: dict[str, Any]) -> list[str]:
             f"{found['ended']} of {found['apps']} processes of {size} ended, which had {format_kib(found['gone_kib'])} "
             f"stored: the store's average ratio predicts {format_kib(predicted)}{said}"
         ]),
-        *_columns(rows),
+        *columns(rows),
         _compared(found),
     ]  # fmt: skip
 
@@ -174,15 +175,6 @@ def _kib(level: dict[str, int]) -> str:
 
 def _compared(found: dict[str, Any]) -> str:
     return f"{found['compared']} pages compared byte by byte, {found['corrupt']} came back different"
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    found = []
-    for first, *numbers in rows:
-        aligned = [f"{cell:>{width}}" for cell, width in zip(numbers, widths[1:], strict=True)]
-        found.append("  ".join([f"{first:<{widths[0]}}", *aligned]).rstrip())
-    return found
 
 
 def _wrapped(texts: Any) -> list[str]:

@@ -10,12 +10,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lmkd.cli.render import columns
 from lmkd.errors import EXIT_OK, ConfigError, LmkdError
 from lmkd.units import format_kib
 from lmkd.values import as_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from lmkd.config import Config
     from lmkd.kernel.files import Roots
@@ -176,7 +177,7 @@ def lines(shown: dict[str, Any]) -> list[str]:
         f"{shown['pages']} pages of {shown['page_bytes']} bytes, of {shown['processes']} processes{same}; "
         f"Linux {shown['kernel']}, {shown['machine']}"
     )
-    return [*_wrapped(sampled), *_table([_COLUMNS, _UNITS, *map(_cells, rows)]), *(
+    return [*_wrapped(sampled), *columns([_COLUMNS, _UNITS, *map(_cells, rows)]), *(
         line for text in said for line in _wrapped(text)
     )]  # fmt: skip
 
@@ -192,15 +193,6 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     times = (f"{row[key]:.1f}" for key in ("store_us", "fetch_us"))
     effective = format_kib(row["effective_kib"])
     return (row["name"], f"{row['ratio']:.2f}", *numbers, *times, str(row["overhead_kib"]), effective)
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    found = []
-    for first, *numbers in rows:
-        aligned = [f"{cell:>{width}}" for cell, width in zip(numbers, widths[1:], strict=True)]
-        found.append("  ".join([f"{first:<{widths[0]}}", *aligned]).rstrip())
-    return found
 
 
 def last_trial(roots: Roots, say: Say) -> dict[str, Any] | None:

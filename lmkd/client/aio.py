@@ -107,11 +107,9 @@ class AsyncClient:
     ) -> Registration | None:
         """As ``Client.register``: None when lmkd is not there; it is done when it is."""
         call = calls.register(pid, name, priority, group, trim, freeze)
-        try:
+        made = None
+        with contextlib.suppress(NotAvailable):
             made = await self._ask(call)
-        except NotAvailable:
-            self._link.standing.register(call)
-            return None
         self._link.standing.register(call)
         return made
 

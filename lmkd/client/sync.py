@@ -119,11 +119,9 @@ class Client:
         stays. None: lmkd is not there; it is done when ``notices`` (or any request) finds it.
         """
         call = calls.register(pid, name, priority, group, trim, freeze)
-        try:
+        made = None
+        with contextlib.suppress(NotAvailable):
             made = self._ask(call)
-        except NotAvailable:
-            self._link.standing.register(call)
-            return None
         self._link.standing.register(call)
         return made
 

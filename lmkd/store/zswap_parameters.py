@@ -9,8 +9,9 @@ from __future__ import annotations
 from lmkd.errors import KernelInterfaceError
 from lmkd.kernel import zswap
 from lmkd.kernel.files import read_text_or_none
-from lmkd.store.record import boot_id, parse_object
-from lmkd.values import as_dict, value
+from lmkd.store.kept import format_rows, parse_rows
+from lmkd.store.record import boot_id
+from lmkd.values import value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,23 +47,17 @@ def kept_path(roots: Roots) -> Path:
 
 def parse_kept(text: str, boot: str) -> tuple[Kept, ...]:
     """The old values in a note; none from a note that is damaged or of another boot."""
-    found = parse_object(text) or {}
-    rows = found.get("kept")
-    if found.get("boot_id") != boot or not isinstance(rows, list):
-        return ()
     kept = []
-    for row in rows:
-        fields = [row.get(key) for key in ("name", "old", "set_to")] if isinstance(row, dict) else []
-        if fields and all(isinstance(field, str) for field in fields):
+    for row in parse_rows(text, boot):
+        fields = [row.get(key) for key in ("name", "old", "set_to")]
+        if all(isinstance(field, str) for field in fields):
             kept.append(Kept(*map(str, fields)))
     return tuple(kept)
 
 
 def format_kept(kept: tuple[Kept, ...], boot: str) -> str:
     """The note as JSON text."""
-    import json
-
-    return json.dumps({"version": 1, "boot_id": boot, "kept": [as_dict(item) for item in kept]}) + "\n"
+    return format_rows(kept, boot)
 
 
 def read_kept(roots: Roots) -> tuple[Kept, ...]:

@@ -9,6 +9,17 @@ emit() { echo "$1" >&3; }
 
 uptime_s() { cut -d ' ' -f 1 /proc/uptime; }
 
+until_true() { # tenths of a second at most, command; "true" or "false"
+    left=$1
+    shift
+    while [ "$left" -gt 0 ]; do
+        if "$@" > /dev/null 2>&1; then echo true; return; fi
+        left=$((left - 1))
+        sleep 0.1
+    done
+    echo false
+}
+
 protect_script() { # the kernel may not kill what measures; what is measured starts through unprotected
     echo -1000 > "/proc/$$/oom_score_adj"
 }

@@ -5,17 +5,6 @@ stores() { # step, fields as JSON
     emit "{\"kind\": \"stores\", \"step\": \"$1\", $2}"
 }
 
-until_true() { # tenths of a second at most, command; "true" or "false"
-    left=$1
-    shift
-    while [ "$left" -gt 0 ]; do
-        if "$@" > /dev/null 2>&1; then echo true; return; fi
-        left=$((left - 1))
-        sleep 0.1
-    done
-    echo false
-}
-
 logged() { # event, how often at least
     [ "$(grep -c "\"event\":\"$1\"" "$LOG")" -ge "${2:-1}" ]
 }
