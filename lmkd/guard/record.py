@@ -44,8 +44,7 @@ class Recorder:
         self.sequence = 0
         self._records: dict[str, int] = {}
         self._killed: dict[str, int] = {}
-        self.counts = '"records":{},"killed":{}'
-        """How many records of each name, and kills of each class, there were; the members of the status, ready."""
+        self._counts = ""
 
     def write(self, note: Note, t_ms: float) -> None:
         """Append one record."""
@@ -61,12 +60,21 @@ class Recorder:
         self._exchange.write_record(line)
         self._count(note)
 
+    @property
+    def counts(self) -> str:
+        """How many records of each name, and kills of each class, there were, as members of the status.
+
+        Made when it is asked for and has changed: a kill is recorded while somebody waits for memory.
+        """
+        self._counts = self._counts or f'"records":{encode(self._records)},"killed":{encode(self._killed)}'
+        return self._counts
+
     def _count(self, note: Note) -> None:
         self._records[note.event] = self._records.get(note.event, 0) + 1
         if note.event == "kill":
             name = next((class_of(item) for key, item in note.fields if key == "priority" and type(item) is int), "?")
             self._killed[name] = self._killed.get(name, 0) + 1
-        self.counts = f'"records":{encode(self._records)},"killed":{encode(self._killed)}'
+        self._counts = ""
 
 
 def shortened(fields: tuple[tuple[str, object], ...]) -> tuple[tuple[str, object], ...]:
