@@ -8,7 +8,6 @@ from __future__ import annotations
 import _socket
 import os
 import select
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +20,7 @@ from lmkd.control.notices import NoticesReader
 from lmkd.control.order_hands import OrderHands
 from lmkd.errors import LmkdError
 from lmkd.guard.exchange import Exchange
+from lmkd.kernel import clock
 from lmkd.plan import Plan
 
 Maker = Callable[[Peer, Hands], Session]
@@ -58,7 +58,7 @@ class Talker:
         self._makers = makers(plan, self.hands)
         self._number = 0
         self._events_from: int | None = None
-        self._empty_ms = _now_ms()
+        self._empty_ms = clock.now_ms()
         self._adj = Adjuster(plan.proc)
         self._poll = select.poll()
         for descriptor in (*self._listeners, channel.fileno(), *([self._wake] if self._wake >= 0 else [])):
@@ -73,7 +73,7 @@ class Talker:
         """Wait until something happens, for ``timeout_ms`` at most, and see to it. False when it is time to end."""
         timeout = self._timeout_ms()
         ready = dict(self._poll.poll(timeout if timeout_ms is None else min(timeout, timeout_ms)))
-        now_ms = _now_ms()
+        now_ms = clock.now_ms()
         if self._wake in ready:
             _drain(self._wake)
         if self._channel.fileno() in ready and not self._take_answers(now_ms):
@@ -100,7 +100,7 @@ class Talker:
 
     def _timeout_ms(self) -> float:
         if not self.connections:
-            return max(0.0, self._empty_ms + self.limits.linger_ms - _now_ms())
+            return max(0.0, self._empty_ms + self.limits.linger_ms - clock.now_ms())
         if self._follows() or self._wake < 0:
             return self.limits.poll_ms
         return self.limits.poll_ms if any(not one.may_ask for one in self.connections.values()) else 5000.0
@@ -138,9 +138,9 @@ class Talker:
                 if not self._follows():
                     self._events_from = None  # set anew, before the session looks at what there is
                     self._events_from = self._next_event()
-                began_ms = _now_ms()
+                began_ms = clock.now_ms()
                 self._feed(connection, connection.receive(now_ms), now_ms)
-                connection.charge(_now_ms() - began_ms)
+                connection.charge(clock.now_ms() - began_ms)
             elif happened & (select.POLLHUP | select.POLLERR) and not happened & select.POLLIN:
                 raise PeerGone
             self._flush(connection, now_ms)
@@ -250,9 +250,9 @@ class Talker:
 
     def _answer(self, number: int, connection: Connection, answer: Answer, now_ms: float) -> None:
         self._orders.pop(number, None)
-        began_ms = _now_ms()
+        began_ms = clock.now_ms()
         connection.reply(connection.session.answered(number, answer), now_ms)
-        connection.charge(_now_ms() - began_ms)
+        connection.charge(clock.now_ms() - began_ms)
         try:
             self._flush(connection, now_ms)
         except PeerGone:
@@ -264,7 +264,3 @@ def _drain(descriptor: int) -> None:
         os.eventfd_read(descriptor)
     except BlockingIOError:
         return
-
-
-def _now_ms() -> float:
-    return time.monotonic_ns() / 1e6

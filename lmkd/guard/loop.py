@@ -7,8 +7,8 @@ import select
 from lmkd.errors import KernelInterfaceError
 from lmkd.guard.commands import DRAIN_LOG, GROUP, GROUP_KILL, HOOK, KILLED, NOTIFY, REAP, command_of
 from lmkd.guard.notes import kill_note, reason_of
-from lmkd.guard.observe import now_ms
 from lmkd.guard.status import status_line
+from lmkd.kernel.clock import now_ms
 from lmkd.model import Escalate, Kill, Limit, Note, Reap, Victim
 from lmkd.policy.pressure import LEVELS
 from lmkd.policy.step import State, step

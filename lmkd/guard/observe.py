@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 from lmkd.errors import KernelInterfaceError
 from lmkd.guard.stores import Stores
+from lmkd.kernel.clock import now_ms
 from lmkd.kernel.counters import find_number
 from lmkd.kernel.meminfo import parse_meminfo
 from lmkd.kernel.pinned import PinnedFile
@@ -24,11 +23,6 @@ if TYPE_CHECKING:
 
 GROWER_SHARE_MIN = 0.3
 """Below this share of the sampled page faults nobody stands out, and no process file is read."""
-
-
-def now_ms() -> float:
-    """Monotonic milliseconds, the clock of every sample and record."""
-    return time.monotonic_ns() / 1e6
 
 
 def _unknown(pid: int | None) -> float | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 from lmkd.helper.pager import Pager
 from lmkd.helper.shield import Shield
 from lmkd.helper.store_care import StoreCare
+from lmkd.kernel.clock import now_ms
 from lmkd.kernel.freezer import find_mount
 from lmkd.model import FLAG_DECLARED_FOREGROUND
 
@@ -56,7 +55,7 @@ class Care:
     def timeout_ms(self) -> float | None:
         """How long the loop may wait until the next piece; None: for ever."""
         paced, tended = self._pager.timeout_ms(), self.store.timeout_ms()
-        trial = self._trial.timeout_ms(_now_ms()) if self._trial is not None else None
+        trial = self._trial.timeout_ms(now_ms()) if self._trial is not None else None
         return min((one for one in (paced, tended, trial) if one is not None), default=None)
 
     def turn(self) -> None:
@@ -64,16 +63,16 @@ class Care:
         self._pager.turn()
         self.store.turn()
         if self._trial is not None:
-            self._trial.turn(_now_ms())
+            self._trial.turn(now_ms())
 
     def renew(self, rows: list[Candidate], grower: int) -> None:
         """All were just looked at: ``rows`` are they, ``grower`` is who grew (0: nobody)."""
         self._rows = rows
-        self.store.look(_now_ms())
+        self.store.look(now_ms())
         if not self._active:
             return
         if self._trial is not None:
-            self._trial.disturb(_now_ms())
+            self._trial.disturb(now_ms())
         self._shield.renew(rows)
         row = next((one for one in rows if one.pid == grower), None) if grower else None
         # What grows is to be reclaimed before what runs; a declared foreground is what runs.
@@ -101,7 +100,3 @@ class Care:
         self.store.close()
         if self._trial is not None:
             self._trial.close()
-
-
-def _now_ms() -> float:
-    return time.monotonic_ns() / 1e6

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
 
+from lmkd.kernel.clock import now_ms
 from lmkd.kernel.pinned import read_once
 from lmkd.kernel.zram_stat import parse_mm_stat
 
@@ -19,10 +19,6 @@ REST_MS, REST_MAX_MS = 2000.0, 300_000.0
 """A compaction that returned less than ``YIELD_PCT`` of the slack is not tried again so soon, then twice as long."""
 
 
-def _now_ms() -> float:
-    return time.monotonic_ns() / 1e6
-
-
 class Compactor:
     """Owns the pause between compactions. ``stat_path`` is the device's mm_stat; "" for no zram."""
 
@@ -30,7 +26,7 @@ class Compactor:
         self,
         stat_path: str,
         report: Callable[[str, tuple[tuple[str, object], ...], str], None],
-        clock: Callable[[], float] = _now_ms,
+        clock: Callable[[], float] = now_ms,
     ) -> None:
         self._stat = stat_path
         self._report = report

@@ -11,6 +11,8 @@ import os
 import select
 import time
 
+from lmkd.kernel.clock import now_ms
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,7 +86,7 @@ class Desk:
 
     def timeout_ms(self) -> float | None:
         """How long the loop may wait until it must listen again; None: for ever."""
-        return max(0.0, self._due_ms - _now_ms()) if self._due_ms and not self._listening else None
+        return max(0.0, self._due_ms - now_ms()) if self._due_ms and not self._listening else None
 
     def turn(
         self, ready: Mapping[int, int], carry_out: Callable[[bytes], bytes], settle: Callable[[], None] = lambda: None
@@ -97,7 +99,7 @@ class Desk:
             self._start()
         elif self._channel is not None and self._channel.fileno() in ready:
             return self._take_orders(self._channel, carry_out, settle)
-        elif not self._listening and self._due_ms and _now_ms() >= self._due_ms:
+        elif not self._listening and self._due_ms and now_ms() >= self._due_ms:
             self._listen()
         return False
 
@@ -114,8 +116,8 @@ class Desk:
         """Let the talker end: it still tells its clients what has happened, such as how their reload ended."""
         if self._channel is not None:
             self._channel.shutdown(_socket.SHUT_RDWR)
-        late_ms = _now_ms() + LAST_WORDS_MS
-        while _now_ms() < late_ms:
+        late_ms = now_ms() + LAST_WORDS_MS
+        while now_ms() < late_ms:
             try:
                 if os.waitpid(self.talker, os.WNOHANG)[0]:
                     return
@@ -134,7 +136,7 @@ class Desk:
     def _start(self) -> None:
         for listener in self._listeners.values():
             self._poll.unregister(listener.socket.fileno())
-        self._listening, self._due_ms = False, _now_ms() + AGAIN_MS
+        self._listening, self._due_ms = False, now_ms() + AGAIN_MS
         try:
             ours, theirs = _socket.socketpair(_socket.AF_UNIX, KIND)
         except OSError:
@@ -190,7 +192,7 @@ class Desk:
             status = 0
         self.talker = 0
         if status:
-            self._due_ms = _now_ms() + AGAIN_MS
+            self._due_ms = now_ms() + AGAIN_MS
         else:
             self._listen()
 
@@ -223,7 +225,3 @@ def _remove(path: str) -> None:
         os.unlink(path)
     except OSError:
         return
-
-
-def _now_ms() -> float:
-    return time.monotonic_ns() / 1e6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from lmkd.kernel.clock import now_ms
 from lmkd.kernel.counters import find_number
 from lmkd.kernel.held_files import internal_device, look_at, mapped_files, open_files, token_of
 from lmkd.kernel.mountinfo import MountPoint, read_mountinfo
@@ -88,7 +89,7 @@ class Holders:
 
     def look(self, pids: Iterable[int]) -> Found:
         """Every tmpfs, and the files that these processes hold. Takes some 100 ms with 50 of them."""
-        started_ms = _now_ms()
+        started_ms = now_ms()
         wanted = sorted(pids, reverse=True)
         if self._left and started_ms - self._begun_ms < RESUME_MS:
             wanted = [pid for pid in wanted if pid in set(self._left)]
@@ -99,7 +100,7 @@ class Holders:
         tokens = tuple(token_of(device) for device in devices if device >= 0)
         whole, self._left = True, []
         for place, pid in enumerate(wanted):
-            if _now_ms() - started_ms > self._look_ms:
+            if now_ms() - started_ms > self._look_ms:
                 self._left = wanted[place:]
                 break
             whole &= self._look_at(pid, devices, tokens, spaces.get(pid, ()))
@@ -116,7 +117,7 @@ class Holders:
         before = {pid: self._moved(pid) for pid in pids}
         for file in again:
             self._grown(file, renew=True)
-        begun_ms = _now_ms()
+        begun_ms = now_ms()
         for _ in range(APART_TIMES if again else 0):
             time.sleep(APART_S)
             fastest, most = None, 0
@@ -128,7 +129,7 @@ class Holders:
                 moved = {pid: self._moved(pid) - before[pid] for pid in sorted(fastest.pids & before.keys())}
                 best = max(moved, key=moved.__getitem__, default=0)
                 known = len(fastest.pids) == 1 or moved.get(best, 0) > 0
-                return (best, most / max(1.0, _now_ms() - begun_ms) * 1000) if known else (0, 0.0)
+                return (best, most / max(1.0, now_ms() - begun_ms) * 1000) if known else (0, 0.0)
         return 0, 0.0
 
     def _namespaces(self, pids: list[int]) -> tuple[dict[int, tuple[str, ...]], tuple[Mount, ...]]:
@@ -274,7 +275,3 @@ def _link(path: str) -> str:
 
 def _size(file: File) -> int:
     return file.kib
-
-
-def _now_ms() -> float:
-    return time.monotonic_ns() / 1e6

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 from lmkd.helper.log_targets import Target
 from lmkd.helper.logbook import STDERR, Logbook
+from lmkd.kernel.clock import now_ms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class ChosenLog(Logbook):
         """Until records that found no room are tried again; None when all are written."""
         if self._behind_since_ms < 0:
             return None
-        return max(0.0, self._behind_since_ms + self._pause_ms - _now_ms())
+        return max(0.0, self._behind_since_ms + self._pause_ms - now_ms())
 
     def drain(self) -> bool:
         """As the other's; what found no room is tried again later and later, as long as there is none."""
@@ -51,7 +50,7 @@ class ChosenLog(Logbook):
             return True
         first = self._behind_since_ms < 0 or self._exchange.log_position != start
         self._pause_ms = PAUSE_MS if first else min(2 * self._pause_ms, PAUSE_MAX_MS)
-        self._behind_since_ms = _now_ms()
+        self._behind_since_ms = now_ms()
         return False
 
     def close(self) -> None:
@@ -74,7 +73,7 @@ class ChosenLog(Logbook):
 
     def _choose(self) -> None:
         """Open the first target that can be opened; a better one than is in use is tried from time to time."""
-        t_ms = _now_ms()
+        t_ms = now_ms()
         if (self._target is not None and self._place == 0) or t_ms < self._again_ms:
             return
         self._again_ms = t_ms + AGAIN_MS
@@ -104,7 +103,3 @@ class ChosenLog(Logbook):
         self._said.add(name)
         cost = f"records go elsewhere ({error.strerror})"
         self._exchange.post("degraded", (("feature", f"log to {name}"), ("cost", cost)), "warning")
-
-
-def _now_ms() -> float:
-    return time.monotonic_ns() / 1e6

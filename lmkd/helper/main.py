@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import time
 
 from lmkd.guard.act import RealPort
 from lmkd.guard.commands import (
@@ -35,6 +34,7 @@ from lmkd.helper.rehearse import settle_in
 from lmkd.helper.sample import sample_ratio
 from lmkd.helper.scout import Scout
 from lmkd.helper.ways import Ways
+from lmkd.kernel.clock import now_ms
 from lmkd.kernel.proc_events import open_proc_events
 from lmkd.kernel.syscalls import Libc
 
@@ -121,7 +121,7 @@ class Helper:
     def _turn(self) -> None:
         timeout = self._ways.timeout_ms()
         if self._events < 0:
-            left_ms = max(0.0, self._scan_due_ms - _now_ms())
+            left_ms = max(0.0, self._scan_due_ms - now_ms())
             timeout = left_ms if timeout is None else min(timeout, left_ms)
         for paced in (self._care.timeout_ms(), self._brake.timeout_ms(), self._desk.timeout_ms()):
             if paced is not None:
@@ -135,7 +135,7 @@ class Helper:
                 self._running = False  # the guard's end of the pipe is closed: it has died
         if self._events >= 0 and self._events in ready:
             self._take_births()
-        elif self._events < 0 and _now_ms() >= self._scan_due_ms:
+        elif self._events < 0 and now_ms() >= self._scan_due_ms:
             self._refresh()
         self._desk.turn(ready, self._orders.carry_out, self._settle)
         self._care.store.notice(ready)
@@ -204,7 +204,7 @@ class Helper:
             return
         ended = end_group(self._scout, RealPort(self._plan.proc, self._libc), others, signal)
         for member in ended:
-            self._brake.ended(member, _now_ms())
+            self._brake.ended(member, now_ms())
         fields = (("pid", pid), ("name", name), ("group", group), ("signal", signal), ("pids", tuple(ended)))
         self._exchange.post("group", fields)
 
@@ -213,7 +213,7 @@ class Helper:
             self._scout.take_events(self._events)
         else:
             self._scout.scan()
-            self._scan_due_ms = _now_ms() + SCAN_EVERY_MS
+            self._scan_due_ms = now_ms() + SCAN_EVERY_MS
         self._scout.measure(private=self._nice == NICE_CALM)
         if self._nice == NICE_CALM and self._care.store.packs:
             self._scout.weigh(self._plan.page_kib * 1024)
@@ -223,12 +223,12 @@ class Helper:
 
     def _publish(self) -> None:
         self._rows = self._scout.candidates(self._care.store.share())
-        self._exchange.publish(self._rows, _now_ms())
+        self._exchange.publish(self._rows, now_ms())
 
     def _sample_grower(self) -> None:
         """Look into the pages of the process that has grown most, before the store has to take them."""
         pid, rate_kib_s = self._scout.take_grower()
-        self._exchange.set_grower(pid, rate_kib_s, _now_ms())
+        self._exchange.set_grower(pid, rate_kib_s, now_ms())
         self._care.renew(self._rows, pid)
         if pid:
             ratio = sample_ratio(self._plan.proc, pid, self._plan.page_kib * 1024)
@@ -257,10 +257,6 @@ class Helper:
             return -1
         self._poll.register(descriptor, select.POLLIN)
         return descriptor
-
-
-def _now_ms() -> float:
-    return time.monotonic_ns() / 1e6
 
 
 def helper_main(plan: Plan, exchange: Exchange, guard_pid: int) -> None:

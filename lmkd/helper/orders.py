@@ -5,12 +5,12 @@ from __future__ import annotations
 import _signal
 import os
 import struct
-import time
 
 from lmkd.guard.commands import KILL_ASKED
 from lmkd.guard.notices import RING, VICTIM, VICTIMS_AT
 from lmkd.helper.entry import FREEZE, FREEZE_SAID, HAS_PRIORITY, PRIVILEGED, TRIM, TRIM_SAID
 from lmkd.helper.registry import Registry, Slot
+from lmkd.kernel.clock import now_ms
 from lmkd.model import PRIORITY_NEVER
 
 TYPE_CHECKING = False
@@ -144,7 +144,7 @@ class Orders:
         entry = self._scout.entry(pid)
         now = entry.priority if entry is not None else before
         self.changed = True
-        t_ms = _now_ms()
+        t_ms = now_ms()
         if entry is not None and now != before and (privileged or t_ms - self._said_ms >= SAY_EVERY_MS):
             self._said_ms = t_ms
             fields = (("pid", pid), ("name", entry.name), ("priority", now), ("previous", before), ("by", owner))
@@ -179,9 +179,9 @@ class Orders:
 
     def _look(self) -> int:
         """Not more often than it would tell anything new."""
-        if _now_ms() - self._refreshed_ms >= FRESH_MS:
+        if now_ms() - self._refreshed_ms >= FRESH_MS:
             self._refresh()
-            self._refreshed_ms = _now_ms()
+            self._refreshed_ms = now_ms()
         return DONE
 
 
@@ -205,7 +205,3 @@ def merged(old: Slot | None, wish: Slot) -> Slot:
         wish.owner_start if wish.flags & PRIVILEGED or not old.flags & PRIVILEGED else old.owner_start,
         wish.name if wish.flags & NAME_SAID else old.name,
     )  # fmt: skip
-
-
-def _now_ms() -> float:
-    return time.monotonic_ns() / 1e6

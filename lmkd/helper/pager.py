@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 
 from lmkd.errors import KernelInterfaceError
 from lmkd.helper.sample import sample_ratio
+from lmkd.kernel.clock import now_ms
 from lmkd.kernel.freezer import own_group
 from lmkd.kernel.madvise import COLD, PAGEOUT, Adviser, anonymous_ranges
 from lmkd.kernel.pinned import read_whole
@@ -42,10 +42,6 @@ DUTY = {PAGEOUT: 2.0, COLD: 0.0}
 COOL_MIN_KIB, COOL_SHARE = 8192, 0.2
 """What grows is cooled whenever it has grown by so much: all of it costs five times one walk at most."""
 GONE_KEPT = 64
-
-
-def _now_ms() -> float:
-    return time.monotonic_ns() / 1e6
 
 
 class Work:
@@ -78,7 +74,7 @@ class Pager:
         page_bytes: int,
         libc: Libc,
         report: Callable[[str, tuple[tuple[str, object], ...], str], None],
-        clock: Callable[[], float] = _now_ms,
+        clock: Callable[[], float] = now_ms,
         mount: str = "",
         trim_piece_kib: int = 256,
     ) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import time
 
 from lmkd.helper.groups import descendants
 from lmkd.helper.listing import remove_list, write_list
+from lmkd.kernel.clock import now_ms
 from lmkd.kernel.pinned import read_whole
 from lmkd.kernel.process import read_stat
 
@@ -62,14 +62,14 @@ class Reniced:
         """Lower all threads of a process for ``ms`` milliseconds; one that yields already does so until then."""
         one = self._yielding.get(pid)
         if one is not None and one.start == start:
-            one.until_ms = _now_ms() + ms
+            one.until_ms = now_ms() + ms
             return
         if (pid, start) == self._refused or not self._is(pid, start):
             return
         nice = {thread: share for thread in self._threads(pid) if (share := _nice_of(thread)) is not None}
         if nice.get(pid, NICE_LOWEST) >= NICE_LOWEST:
             return
-        one = self._yielding[pid] = Yielding(pid, start, name, _now_ms() + ms, nice)
+        one = self._yielding[pid] = Yielding(pid, start, name, now_ms() + ms, nice)
         one.lowest = {child for child in descendants(pid, self._parents()) if _nice_of(child) == NICE_LOWEST}
         refused = self._write()
         for thread in nice if not refused else ():
@@ -100,11 +100,11 @@ class Reniced:
         """Until the next gets its share back; None when nobody yields."""
         if not self._yielding:
             return None
-        return max(0.0, min(one.until_ms for one in self._yielding.values()) - _now_ms())
+        return max(0.0, min(one.until_ms for one in self._yielding.values()) - now_ms())
 
     def turn(self) -> None:
         """Give their share back to those whose time is over."""
-        now = _now_ms()
+        now = now_ms()
         for one in list(self._yielding.values()):
             if now >= one.until_ms:
                 self.release(one.pid, "its time is over")
@@ -191,7 +191,3 @@ def _set_nice(thread: int, nice: int) -> str:
     except OSError as error:
         return f"nice of {thread}: {error.strerror}"
     return ""
-
-
-def _now_ms() -> float:
-    return time.monotonic_ns() / 1e6

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 
 from lmkd.helper.entry import Classes, Entry, take_set
 from lmkd.helper.facts import Matcher
 from lmkd.helper.gain import gain_kib, is_to_be_weighed, mean_weight, weight_of
 from lmkd.helper.mirror import Mirror
 from lmkd.helper.sample import sample_pages, shares_of
+from lmkd.kernel.clock import now_ms
 from lmkd.kernel.proc_events import parse_events
 from lmkd.kernel.process import (
     list_pids,
@@ -60,7 +60,7 @@ class Scout:
         self._entries: dict[int, Entry] = {}
         self._dead: dict[int, Entry] = {}
         self._fresh: set[int] = set()
-        self._grower, self._grown_kib, self._asked_ms = 0, 0, _now_ms()
+        self._grower, self._grown_kib, self._asked_ms = 0, 0, now_ms()
         self.complete = False
 
     def scan(self) -> None:
@@ -115,7 +115,7 @@ class Scout:
             stat = read_stat(self._proc, pid)
             activity = stat.cpu_ticks if stat is not None else -1
         if activity != entry.activity:
-            entry.activity, entry.idle_since_ms = activity, _now_ms()
+            entry.activity, entry.idle_since_ms = activity, now_ms()
 
     def idle_since_ms(self) -> dict[int, float]:
         """Since when each process has done nothing, as far as the looks at it tell."""
@@ -124,7 +124,7 @@ class Scout:
     def take_grower(self) -> tuple[int, float]:
         """(process that grew most since this was asked, by ``GROWN_MIN_KIB`` at least, or 0; its growth in KiB/s)."""
         pid, grown_kib = self._grower, self._grown_kib
-        since_ms, self._asked_ms = self._asked_ms, _now_ms()
+        since_ms, self._asked_ms = self._asked_ms, now_ms()
         self._grower, self._grown_kib = 0, 0
         if grown_kib < GROWN_MIN_KIB:
             return 0, 0.0
@@ -175,7 +175,7 @@ class Scout:
     def candidates(self, store_share: float) -> list[Candidate]:
         """All that could be ended; ``store_share`` is what a swapped page occupies in the store (1.0: all of it)."""
         found = []
-        t_ms, mean = _now_ms(), mean_weight(self._entries.values())
+        t_ms, mean = now_ms(), mean_weight(self._entries.values())
         for pid, entry in self._entries.items():
             sizes = entry.sizes
             if sizes is None or pid == 1:
@@ -291,7 +291,3 @@ class Scout:
         if parent is not None and not parent.own_adj and adj == parent.priority == PRIORITY_NEVER:
             return parent.base_adj
         return adj
-
-
-def _now_ms() -> float:
-    return time.monotonic_ns() / 1e6

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 from lmkd.guard.act import RealPort
 from lmkd.helper.listing import remove_list, write_list
+from lmkd.kernel.clock import now_ms
 from lmkd.kernel.freezer import find_mount, freeze, is_frozen, is_path, own_group
 from lmkd.kernel.pinned import read_whole
 from lmkd.kernel.process import read_stat
@@ -35,7 +34,7 @@ class Stop:
         self.name = name
         self.how = GROUP if path else SIGNAL
         self.path = path
-        self.since_ms = self.until_ms = _now_ms()
+        self.since_ms = self.until_ms = now_ms()
 
 
 class Stopped:
@@ -63,7 +62,7 @@ class Stopped:
         path = own_group(self._proc, self._cgroup2(), pid, own)
         one = Stop(pid, start, name, path)
         refused = self._refusal(one) or self._take(one)
-        one.since_ms = _now_ms()  # to list it may have taken a while, when memory is short
+        one.since_ms = now_ms()  # to list it may have taken a while, when memory is short
         one.until_ms = one.since_ms + ms
         fields = (("pid", pid), ("name", name), ("ms", round(ms)), ("how", "" if refused else one.how), *more.items())
         if refused:
@@ -79,7 +78,7 @@ class Stopped:
             return
         failed = self._let_go(one)
         self._write()
-        stopped_ms = round(_now_ms() - one.since_ms) if one.since_ms >= 0 else None
+        stopped_ms = round(now_ms() - one.since_ms) if one.since_ms >= 0 else None
         fields = (("pid", pid), ("name", one.name), ("ms", stopped_ms), ("how", one.how), ("reason", reason))
         if failed:
             self._report("release", (*fields, ("failed", failed)), "error")
@@ -90,11 +89,11 @@ class Stopped:
         """Until the next has to be let go; None when nobody is stopped."""
         if not self._stops:
             return None
-        return max(0.0, min(one.until_ms for one in self._stops.values()) - _now_ms())
+        return max(0.0, min(one.until_ms for one in self._stops.values()) - now_ms())
 
     def turn(self) -> None:
         """Let those go whose time is over, and the groups of those that have died: others may start in them."""
-        now = _now_ms()
+        now = now_ms()
         for one in list(self._stops.values()):
             stat = read_stat(self._proc, one.pid)
             if stat is None or stat.start_ticks != one.start or stat.state in "ZX":
@@ -174,7 +173,3 @@ def parse_list(data: bytes) -> tuple[list[Stop], int]:
         else:
             odd += 1
     return found, odd + bool(torn)
-
-
-def _now_ms() -> float:
-    return time.monotonic_ns() / 1e6

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import select
-import time
 
 from lmkd.helper.compactor import Compactor
 from lmkd.helper.gain import PAIRING
 from lmkd.helper.stores import SwapWatch, share_of
+from lmkd.kernel.clock import now_ms
 from lmkd.kernel.pinned import read_once
 
 TYPE_CHECKING = False
@@ -109,13 +109,13 @@ class StoreCare:
     def timeout_ms(self) -> float | None:
         """How long the loop may wait until the next slice; None: for ever."""
         if self._rejects is not None:
-            return self._rejects.wait_ms(_now_ms())  # there is no tender then: a zswap store writes nothing back
+            return self._rejects.wait_ms(now_ms())  # there is no tender then: a zswap store writes nothing back
         return self._tender.timeout_ms() if self._tender is not None else None
 
     def turn(self) -> None:
         """One slice, if it is time."""
         if self._rejects is not None:
-            self._rejects.turn(_now_ms())
+            self._rejects.turn(now_ms())
         if self._tender is not None:
             self._tender.turn()
 
@@ -124,7 +124,3 @@ class StoreCare:
         if self._tender is not None:
             self._tender.stop()
         self._swaps.close()
-
-
-def _now_ms() -> float:
-    return time.monotonic_ns() / 1e6

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 
 from lmkd.helper.flash_account import FlashAccount
+from lmkd.kernel.clock import now_ms
 from lmkd.kernel.pinned import read_once
 from lmkd.kernel.zram_stat import parse_mm_stat
 
@@ -28,10 +28,6 @@ PASS_KIB = 16384
 """Charged to the day's account for one round: what a crash in the middle of it loses of the budget."""
 DUTY = 4.0
 """So many times as long as a slice took the next one waits."""
-
-
-def _now_ms() -> float:
-    return time.monotonic_ns() / 1e6
 
 
 def write_attribute(path: str, text: bytes) -> int:
@@ -56,7 +52,7 @@ class Tender:
         report: Callable[[str, tuple[tuple[str, object], ...], str], None],
         busy: Callable[[bool], None],
         account: FlashAccount | None = None,
-        clock: Callable[[], float] = _now_ms,
+        clock: Callable[[], float] = now_ms,
     ) -> None:
         """``busy`` is told before and after the kernel works on the device."""
         self._allowed = allowed

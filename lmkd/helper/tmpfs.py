@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 from lmkd.guard.commands import CLEAN, EXPLAIN, TEND, TEND_LOOK, TEND_SHORT
 from lmkd.guard.exchange import GAINS_MAX
 from lmkd.held import TmpfsAnswer
 from lmkd.helper.clean import Cleaner
 from lmkd.helper.groups import members
 from lmkd.helper.holders import Holders, gain_of, measure
+from lmkd.kernel.clock import now_ms
 from lmkd.model import PRIORITY_NEVER
 from lmkd.values import replace
 
@@ -83,14 +82,14 @@ class Tmpfs:
         gains = self._gains(found)
         writer, fill_kib_s = self.holders.grows(found.files)
         self._answer = replace(
-            self._answer, t_ms=_now_ms(), writer=writer, gains=gains, deletable_kib=deletable, fill_kib_s=fill_kib_s
+            self._answer, t_ms=now_ms(), writer=writer, gains=gains, deletable_kib=deletable, fill_kib_s=fill_kib_s
         )
         self._exchange.set_tmpfs_answer(self._answer)
         return found
 
     def _gains(self, found: Found) -> tuple[tuple[int, int, int], ...]:
         """(pid, start, KiB) of everybody whose death returns any, the least important first; the table has it too."""
-        store_share, until_ms = self._store_share(), _now_ms() + GAIN_FRESH_MS
+        store_share, until_ms = self._store_share(), now_ms() + GAIN_FRESH_MS
         rows: list[tuple[int, int, int, int]] = []
         for pid in sorted({pid for file in found.files if file.ends for pid in file.pids}):
             entry = self._scout.entry(pid)
@@ -134,7 +133,7 @@ class Tmpfs:
                 self._delete(rule, over_kib, "it holds more than its limit")
 
     def _tell(self, rule: TmpfsRule, mount: Mount, reason: str) -> None:
-        t_ms = _now_ms()
+        t_ms = now_ms()
         if not rule.tell or self._plan.dry_run or t_ms - self._told_ms.get(rule.mount, -1e9) < TELL_EVERY_MS:
             return
         self._told_ms[rule.mount] = t_ms
@@ -151,7 +150,7 @@ class Tmpfs:
             if rule.delete and gone_kib < wanted_kib:
                 gone_kib += self._delete(rule, wanted_kib - gone_kib, "memory is short")
         left = max(0, self._answer.deletable_kib - gone_kib)
-        self._answer = replace(self._answer, cleaned_ms=_now_ms(), deleted_kib=gone_kib, deletable_kib=left)
+        self._answer = replace(self._answer, cleaned_ms=now_ms(), deleted_kib=gone_kib, deletable_kib=left)
         self._exchange.set_tmpfs_answer(self._answer)
 
     def _delete(self, rule: TmpfsRule, wanted_kib: int, reason: str) -> int:
@@ -179,7 +178,7 @@ class Tmpfs:
 
     def _say(self, found: Found, explain: bool) -> None:
         """The record of who holds the memory; without being asked to explain, not more often than one could read it."""
-        t_ms = _now_ms()
+        t_ms = now_ms()
         if not explain and t_ms - self._said_ms < SAY_EVERY_MS:
             return
         self._said_ms = t_ms
@@ -211,7 +210,3 @@ def _used(mount: Mount) -> int:
 
 def _size(file: object) -> int:
     return int(getattr(file, "kib", 0))
-
-
-def _now_ms() -> float:
-    return time.monotonic_ns() / 1e6

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 from lmkd.guard.commands import DRAIN_LOG
 from lmkd.helper.hooks import Hooks
 from lmkd.helper.logbook import STDERR, Logbook
+from lmkd.kernel.clock import now_ms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,11 +54,11 @@ class Ways:
         if ways.metrics_file:
             from lmkd.helper.metrics_file import MetricsFile
 
-            self._metrics = MetricsFile(plan, self.hooks, _now_ms())
+            self._metrics = MetricsFile(plan, self.hooks, now_ms())
 
     def timeout_ms(self) -> float | None:
         """How long the loop may wait; None: for ever."""
-        metrics = self._metrics.timeout_ms(_now_ms()) if self._metrics is not None else None
+        metrics = self._metrics.timeout_ms(now_ms()) if self._metrics is not None else None
         due = (self.hooks.timeout_ms(), self._log.timeout_ms(), metrics)
         return min((one for one in due if one is not None), default=None)
 
@@ -83,7 +82,7 @@ class Ways:
         if self._log.timeout_ms() == 0.0:
             self._log.drain()
         if self._metrics is not None:
-            self._metrics.turn(_now_ms())
+            self._metrics.turn(now_ms())
 
     def close(self) -> None:
         """The last records, and that nobody tells the level any more."""
@@ -91,7 +90,3 @@ class Ways:
             self._level_file.close()
         self._log.drain()
         self._log.close()
-
-
-def _now_ms() -> float:
-    return time.monotonic_ns() / 1e6

@@ -12,11 +12,12 @@ from lmkd.guard.act import DryPort, RealPort
 from lmkd.guard.commands import KILL_ASKED, STOP
 from lmkd.guard.exchange import Exchange
 from lmkd.guard.loop import Guard
-from lmkd.guard.observe import Observer, now_ms
+from lmkd.guard.observe import Observer
 from lmkd.guard.record import Recorder
 from lmkd.guard.rehearse import rehearse
 from lmkd.guard.reload import Reload
 from lmkd.guard.stores import Stores
+from lmkd.kernel.clock import now_ms
 from lmkd.kernel.fault_meter import FaultMeter
 from lmkd.kernel.memlock import forget_clean_pages, join_pages, lock_memory, own_pages
 from lmkd.kernel.notify import notify
