@@ -34,11 +34,11 @@ def ensure_python(suite: str, minor: str, progress: Progress) -> str:
     return machine_python(minor) or _archive_python(suite, minor, progress)
 
 
-def machine_python(minor: str) -> str | None:
-    """This machine's own interpreter of that version, or None."""
+def machine_python(minor: str, search: str | None = None) -> str | None:
+    """This machine's own interpreter of that version, or None; `search` stands for the PATH."""
     if f"{sys.version_info.major}.{sys.version_info.minor}" == minor:
         return sys.executable
-    candidates = (f"/usr/bin/python{minor}", shutil.which(f"python{minor}"))
+    candidates = (f"/usr/bin/python{minor}", shutil.which(f"python{minor}", path=search))
     return next((path for path in candidates if path and _runs(path, minor)), None)
 
 

@@ -43,15 +43,13 @@ def test_a_machine_with_the_board_s_python_needs_no_other() -> None:
     assert interpreter.machine_python(f"{sys.version_info.major}.{sys.version_info.minor}") == sys.executable
 
 
-def test_a_python_that_is_another_or_does_not_start_is_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_python_that_is_another_or_does_not_start_is_not_taken(tmp_path: Path) -> None:
+    """Given as an argument, not in the environment: boards of other tests start meanwhile and look for QEMU there."""
     shim = tmp_path / "python3.99"
-    monkeypatch.setenv("PATH", str(tmp_path))
     for text in ("#!/bin/sh\nexit 127\n", f"#!/bin/sh\nexec {sys.executable} \"$@\"\n", "no program"):
         shim.write_text(text, encoding="utf-8")
         shim.chmod(0o755)
-        assert interpreter.machine_python("3.99") is None, text
+        assert interpreter.machine_python("3.99", search=str(tmp_path)) is None, text
 
 
 def test_what_was_not_byte_compiled_is_said(tmp_path: Path) -> None:
