@@ -68,7 +68,7 @@ one write (so `inotify` on the file and reading it again from time to time both 
     level=moderate previous=low t_ms=81234 headroom_kib=8123 exhaustion_ms=850 end=moderate
 
 `exhaustion_ms` is `none` when it is not in sight. Where `end` is not `level`, the line was read while it was written:
-read it again. `level=unknown`: lmkd has stopped, or is about to go on after a reload.
+read it again. `level=unknown`: lmkd has stopped.
 """
 
 _ON_KILL = """\

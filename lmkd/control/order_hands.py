@@ -15,6 +15,7 @@ from lmkd.errors import ControlError
 from lmkd.guard.exchange import Exchange
 from lmkd.helper import orders
 from lmkd.helper.entry import FREEZE, FREEZE_SAID, HAS_PRIORITY, PRIVILEGED, TRIM, TRIM_SAID
+from lmkd.helper.given import read_given
 from lmkd.helper.registry import NAME_BYTES, SLOTS, SLOTS_OF_USER, Registry, Slot
 from lmkd.helper.source import ExchangeSource
 from lmkd.kernel.pinned import read_once
@@ -38,8 +39,14 @@ class OrderHands:
         self._follower = ExchangeSource(plan, exchange)
         self._number = 0
         self._fresh: list[int] = []
+        self._given: int | None = None
         self.status_of: dict[str, Callable[[], Mapping[str, Any]]] = {}
         """What else is in the status, by its key."""
+
+    def go_by(self, plan: Plan) -> None:
+        """Answer and authorise by this plan from now on."""
+        self._plan = plan
+        self._source = ExchangeSource(plan, self._exchange)
 
     # What is told.
 
@@ -170,8 +177,16 @@ class OrderHands:
                 return None
             if len(data) == orders.ANSWER.size:
                 number, code, now, before, rule = orders.ANSWER.unpack(data)
-                found.append((number, Answer(self._error(code, rule), now, before)))
+                if code == orders.NEW_PLAN:
+                    self._given = rule
+                else:
+                    found.append((number, Answer(self._error(code, rule), now, before)))
         return found
+
+    def take_plan(self) -> Plan | None:
+        """The plan to go on by, when the helper has told of another one. OSError, LmkdError: see ``read_given``."""
+        given, self._given = self._given, None
+        return None if given is None else read_given(self._plan.proc, self._lmkds()[-1], given)
 
     def _order(
         self, operation: int, peer: Peer, process: Process | None = None, flags: int = 0, priority: int = 0,

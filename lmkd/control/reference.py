@@ -40,8 +40,12 @@ unless it has subscribed or registered, and when it does not take the reply to i
 and fewer times for what takes long; after that it waits.
 Of notices at most {_LIMITS.notices} wait for a client that does not read, beside what the
 kernel's buffer holds; those that find no room are dropped, and the next one that finds room says how many:
-`"dropped":N`. When levels were dropped the last one always follows. When lmkd ends, or has read a new
-configuration, all connections end: connect again. What was registered stays, until its process ends.
+`"dropped":N`. When levels were dropped the last one always follows.
+
+A reload leaves the connections as they are, with all that they have subscribed to. Only one that changes
+`control.socket`, `control.android_socket` or `control.android_release` ends them all, and one that changes
+`control.group` those of others than root: connect again. So do when lmkd was started anew, or its helper, which
+happens when it has died. What was registered stays until its process ends, or lmkd.
 """
 _PRIORITIES = """\
 ## Priorities

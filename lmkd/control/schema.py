@@ -130,8 +130,8 @@ OPS: tuple[Op, ...] = (
        '{"kill":{"pid":412,"name":"player","accepted":true}}',
        (Field("pid", "int", "The process."), Field("name", "text", "Its name."),
         Field("accepted", "bool", "It was passed on to the guard."))),
-    Op("reload", "Read the configuration anew. The records (`reload`, `reload_failed`) tell what came of it; after a "
-       "good one lmkd ends all connections: connect again.", ROOT, (), '{"reload":{"asked":true}}',
+    Op("reload", "Read the configuration anew. The records (`reload`, `reload_failed`) tell what came of it. "
+       "Connections stay, see the limits above.", ROOT, (), '{"reload":{"asked":true}}',
        (Field("asked", "bool", "It was passed on."),)),
 )  # fmt: skip
 

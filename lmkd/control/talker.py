@@ -22,6 +22,7 @@ from lmkd.errors import LmkdError
 from lmkd.guard.exchange import Exchange
 from lmkd.kernel import clock
 from lmkd.plan import Plan
+from lmkd.values import replace
 
 Maker = Callable[[Peer, Hands], Session]
 EVENTS_ERROR = (LmkdError, OSError, ValueError, KeyError)
@@ -246,7 +247,24 @@ class Talker:
             connection, _ = self._orders.pop(number, (None, 0.0))
             if connection is not None:
                 self._answer(number, connection, answer, now_ms)
+        try:
+            plan = self.hands.take_plan()
+        except (OSError, LmkdError):
+            return False  # another talker gets it from the helper, and the clients come to that one
+        if plan is not None:
+            self._go_by(plan)
         return True
+
+    def _go_by(self, plan: Plan) -> None:
+        """Go on by a new plan. Who could do all as a member of a group that is another one now comes again."""
+        before, self._plan = self._plan, plan
+        self.limits = replace(self.limits, clients=plan.control_clients)
+        self.hands.go_by(plan)
+        if before.control_gid == plan.control_gid:
+            return
+        for connection in list(self.connections.values()):
+            if connection.peer.uid:
+                self._drop(connection)
 
     def _answer(self, number: int, connection: Connection, answer: Answer, now_ms: float) -> None:
         self._orders.pop(number, None)

@@ -10,6 +10,8 @@ REFRESH, REFRESH_URGENT, REAP, EXPLAIN, DRAIN_LOG, HOOK, STOP, GROUP, TRIM, KILL
 )
 TEND, CLEAN, MAINTAIN, NOTIFY = 15, 16, 17, 18
 """NOTIFY: the pressure level has changed to ``LEVELS[argument]``."""
+RELOAD = 19
+"""Go on by the plan in the guard's descriptor ``argument``."""
 KILL_ASKED = "kill_asked"
 """The other way: the record by which the helper passes on a kill that was asked for (pid, start)."""
 TEND_SHORT, TEND_LOOK = 1, 2

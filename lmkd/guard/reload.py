@@ -24,8 +24,8 @@ class Reload:
 
     def __init__(self) -> None:
         self.child = 0
-        self.restarts_helper = False
-        """The helper that ends next was told to, so that another one goes by the new plan."""
+        self.given = -1
+        """The memfd of the last good plan: helper and talker read it there, by /proc."""
         self.asked_again = False
         """SIGHUP came while the planner was at work: it may have read the files as they were before."""
         self._output = -1
@@ -51,17 +51,20 @@ class Reload:
     def finish(self, status: int, guard: Recording) -> Plan | None:
         """The new plan, or None after recording why there is none."""
         self.child = 0
-        data = os.pread(self._output, PLAN_BYTES_MAX, 0)
-        os.close(self._output)
+        output, self._output = self._output, -1
+        data = os.pread(output, PLAN_BYTES_MAX, 0)
         code = os.waitstatus_to_exitcode(status)
-        if code != 0:
-            reason = data.decode("utf-8", "replace").strip() or f"the planner ended with {code}"
-            guard.note("reload_failed", (("reason", reason[:1500]),), "error")
-            return None
         try:
+            if code != 0:
+                raise LmkdError(data.decode("utf-8", "replace").strip()[:1500] or f"the planner ended with {code}")
             plan = load_plan(data)
         except LmkdError as error:
+            os.close(output)
             guard.note("reload_failed", (("reason", str(error)),), "error")
             return None
+        if self.given >= 0:
+            os.close(self.given)
+        os.set_inheritable(output, False)
+        self.given = output
         guard.note("reload", (("rules", len(plan.rules)), ("files", plan.sources)))
         return plan

@@ -94,9 +94,9 @@ class Care:
         if self._active:
             self.store.compact()
 
-    def close(self) -> None:
-        """Put back what was changed for good."""
+    def close(self) -> int:
+        """Put back what was changed for good. Returns the process id of a child that was told to end, or 0."""
         self._shield.put_back()
+        self._pager.close()
         self.store.close()
-        if self._trial is not None:
-            self._trial.close()
+        return self._trial.close() if self._trial is not None else 0

@@ -66,7 +66,7 @@ class Desk:
     """Owns the listeners and the talker. A socket that cannot be made is a record, and the others work."""
 
     def __init__(self, plan: Plan, exchange: Exchange, poll: select.poll, exclude: Callable[[int], None]) -> None:
-        """``exclude`` is told the talker's process id: it is nobody's victim."""
+        """``exclude`` is told the talker's process id, 0 when it has ended: it is nobody's victim."""
         self._plan = plan
         self._exchange = exchange
         self._poll = poll
@@ -76,13 +76,38 @@ class Desk:
         self._due_ms = 0.0
         self._listening = False
         self.talker = 0
-        for kind, path in sockets_of(plan):
+        self._open()
+
+    def go_by(self, plan: Plan, descriptor: int) -> None:
+        """Go on by a new plan, which the talker finds in the guard's ``descriptor``.
+
+        All clients stay, unless they are to come by other sockets, or the talker cannot be told.
+        """
+        before, self._plan = self._plan, plan
+        same = sockets_of(before) == sockets_of(plan) and before.android_release == plan.android_release
+        if not same or len(self._listeners) < len(sockets_of(plan)) or not self._pass_on(descriptor):
+            self.close()
+            self._open()
+
+    def _open(self) -> None:
+        for kind, path in sockets_of(self._plan):
             try:
                 self._listeners[kind] = Listener(path)
             except OSError as error:
                 cost = f"{path}: {error.strerror}"
-                exchange.post("degraded", (("feature", f"{kind} control socket"), ("cost", cost)), "warning")
+                self._exchange.post("degraded", (("feature", f"{kind} control socket"), ("cost", cost)), "warning")
         self._listen()
+
+    def _pass_on(self, descriptor: int) -> bool:
+        """Tell the talker, if there is one, where the next plan is. False when it takes nothing."""
+        if self._channel is None:
+            return True
+        from lmkd.helper.orders import ANSWER, NEW_PLAN
+
+        try:
+            return bool(self._channel.send(ANSWER.pack(0, NEW_PLAN, 0, 0, descriptor)))
+        except OSError:
+            return False
 
     def timeout_ms(self) -> float | None:
         """How long the loop may wait until it must listen again; None: for ever."""
@@ -109,6 +134,8 @@ class Desk:
             self._leave()
             self._end()
         for listener in self._listeners.values():
+            if self._listening:
+                self._poll.unregister(listener.socket.fileno())
             listener.close()
         self._listeners = {}
 
@@ -191,6 +218,7 @@ class Desk:
         except ChildProcessError:
             status = 0
         self.talker = 0
+        self._exclude(0)
         if status:
             self._due_ms = now_ms() + AGAIN_MS
         else:

@@ -9,6 +9,7 @@ from lmkd.model import (
     FLAG_RESPAWNED,
     FLAG_TRIM,
     PRIORITY_FOREGROUND,
+    PRIORITY_NEVER,
     class_of,
 )
 
@@ -90,6 +91,15 @@ class Entry:
         self.activity, self.idle_since_ms = known.activity, known.idle_since_ms
         self.respawned = known.respawned
         self.weight, self.weighed_kib = known.weight, known.weighed_kib
+
+
+def base_adj_of(adj: int, known: Entry | None, parent: Entry | None) -> int:
+    """What oom_score_adj would be without us. What we gave to a process is inherited, but for protection."""
+    if known is not None:
+        return known.base_adj if not known.own_adj and adj == known.priority else adj
+    if parent is not None and not parent.own_adj and adj == parent.priority == PRIORITY_NEVER:
+        return parent.base_adj
+    return adj
 
 
 def take_set(entry: Entry, registry: Registry | None, pid: int) -> None:

@@ -55,6 +55,11 @@ class Hooks:
         self._running[child] = (time.monotonic() * 1000 + limit_ms, limit_ms, command)
         return child
 
+    def take(self, child: int) -> None:
+        """Take leave of a child that was told to end, when it has; 0: there is none."""
+        if child:
+            self._running[child] = (NEVER, 0.0, "")
+
     def runs(self, child: int) -> bool:
         """Is what ``run`` started still there?"""
         return child in self._running

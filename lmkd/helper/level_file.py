@@ -58,10 +58,11 @@ class LevelFile:
             self._turn = turn
             self._write(level_line(LEVELS[level], LEVELS[previous], t_ms, lasts_ms, headroom_kib))
 
-    def close(self) -> None:
-        """The helper ends: nobody knows the level until the next one tells it."""
-        _, level, _, t_ms, _, headroom_kib = read_level(self._exchange.notices.view)
-        self._write(level_line(STOPPED, LEVELS[level], t_ms, None, headroom_kib))
+    def close(self, following: str = "") -> None:
+        """Nobody knows the level until the next helper tells it; where the ``following`` file is the same it stays."""
+        if following != self._path:
+            _, level, _, t_ms, _, headroom_kib = read_level(self._exchange.notices.view)
+            self._write(level_line(STOPPED, LEVELS[level], t_ms, None, headroom_kib))
         self._let_go()
 
     def _write(self, line: bytes) -> None:

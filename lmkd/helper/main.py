@@ -18,6 +18,7 @@ from lmkd.guard.commands import (
     REAP,
     REFRESH,
     REFRESH_URGENT,
+    RELOAD,
     STOP,
     TEND,
     TRIM,
@@ -28,6 +29,7 @@ from lmkd.helper.care import Care
 from lmkd.helper.clerk import Clerk
 from lmkd.helper.desk import Desk
 from lmkd.helper.groups import end_group, members
+from lmkd.helper.hooks import Hooks
 from lmkd.helper.logbook import STDERR
 from lmkd.helper.reap import reap
 from lmkd.helper.rehearse import settle_in
@@ -62,24 +64,21 @@ class Helper:
     """Owns the scout, the desk, and all that others are told by."""
 
     def __init__(self, plan: Plan, exchange: Exchange, guard_pid: int, log: int = STDERR) -> None:
-        self._plan = plan
         self._scan_due_ms = 0.0
         self._exchange = exchange
+        self._guard_pid = guard_pid
+        self._stderr = log
         self._libc = Libc()
         self._scout = Scout(plan, (guard_pid, os.getpid()), exchange.post)
         self._poll = select.poll()
         self._poll.register(exchange.reader, select.POLLIN)
         self._events = self._open_events()
         self._desk = Desk(plan, exchange, self._poll, self._scout.exclude)
-        self._ways = Ways(plan, exchange, self._scout, log)
-        self._care = Care(plan, self._libc, exchange.post, exchange)
-        self._care.store.watch(self._poll)
-        self._tmpfs: Tmpfs | None = self._files() if plan.tmpfs else None
-        self._brake = Brake(plan, self._scout, self._libc, (guard_pid, os.getpid()), exchange.post)
-        self._orders = Clerk(exchange, self._scout, self._care, guard_pid, self._refresh)
+        self._hooks = Hooks(exchange.post)
         self._rows: list[Candidate] = []
         self._running = True
         self._nice = NICE_CALM
+        self._go_by(plan)
 
     def run(self) -> None:
         """Until the guard says stop or is gone."""
@@ -98,6 +97,34 @@ class Helper:
         self._ways.close()
         self._desk.close()
 
+    def _go_by(self, plan: Plan) -> None:
+        """Make all that a plan says how to do; scout and desk have it already."""
+        self._plan, exchange = plan, self._exchange
+        self._ways = Ways(plan, exchange, self._scout, self._stderr, self._hooks)
+        self._care = Care(plan, self._libc, exchange.post, exchange)
+        self._care.store.watch(self._poll)
+        self._tmpfs: Tmpfs | None = self._files() if plan.tmpfs else None
+        self._brake = Brake(plan, self._scout, self._libc, (self._guard_pid, os.getpid()), exchange.post)
+        self._orders = Clerk(exchange, self._scout, self._care, self._guard_pid, self._refresh)
+
+    def _reload(self, descriptor: int) -> None:
+        """Go on by a new plan; what was measured stays, and so do the clients."""
+        from lmkd.errors import LmkdError
+        from lmkd.helper.given import read_given
+
+        try:
+            plan = read_given(self._plan.proc, self._guard_pid, descriptor)
+        except (OSError, LmkdError):
+            self._running = False  # the guard starts another helper, which gets the plan from it
+            return
+        self._brake.release_all("the configuration was read anew")
+        self._hooks.take(self._care.close())
+        self._ways.close(plan.ways.level_file)
+        self._scout.go_by(plan)
+        self._go_by(plan)
+        self._desk.go_by(plan, descriptor)
+        self._refresh()
+
     def _settle(self) -> None:
         """Have the guard see what clients have changed."""
         if self._orders.take_changed():
@@ -107,7 +134,7 @@ class Helper:
         """What looks after memory in files; most boards never need it, so it is loaded when it is asked for."""
         from lmkd.helper.tmpfs import Tmpfs
 
-        return Tmpfs(self._plan, self._exchange, self._scout, self._ways.hooks, self._care.store.share)
+        return Tmpfs(self._plan, self._exchange, self._scout, self._hooks, self._care.store.share)
 
     def _lock(self) -> None:
         """Keep what has been touched: a reaper that waits for pages of its own cannot free anybody else's."""
@@ -189,6 +216,9 @@ class Helper:
         if COMPACT in asked:
             self._care.compact()
         self._ways.take(commands)
+        for operation, _, argument in commands:  # last: all else was asked for by the plan before
+            if operation == RELOAD:
+                self._reload(argument)
 
     def _end_group(self, pid: int, argument: int) -> None:
         """The guard has signalled one of a group; the others get the same, and the record names them."""

@@ -28,7 +28,8 @@ ANSWER = struct.Struct("=IBhhi")
 REGISTER, REMOVE, PURGE, PAGE_OUT, END, RELOAD, LOOK = range(1, 8)
 NAME_SAID, GROUP_SAID = 64, 128
 """Flags of an order beside those of a slot."""
-DONE, GONE, FULL, RULED, RAISES, HELD, PROTECTED, UNKNOWN, IDLE = range(9)
+DONE, GONE, FULL, RULED, RAISES, HELD, PROTECTED, UNKNOWN, IDLE, NEW_PLAN = range(10)
+"""NEW_PLAN, with the number 0, answers nothing: what is the rule elsewhere is the guard's descriptor of a plan."""
 FRESH_MS = 200.0
 SAY_EVERY_MS = 1000.0
 

@@ -170,6 +170,12 @@ class Pager:
         ended_ms = self._clock()
         self._due_ms = ended_ms + (ended_ms - began_ms) * DUTY[work.advice]
 
+    def close(self) -> None:
+        """Leave the work at hand as it is."""
+        for work in self._waiting:
+            self._drop(work)
+        self._waiting = []
+
     def _begin(self, advice: int, row: Candidate) -> Work | None:
         if self._adviser is None:
             return None

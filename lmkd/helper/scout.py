@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from lmkd.helper.entry import Classes, Entry, take_set
+from lmkd.helper.entry import Classes, Entry, base_adj_of, take_set
 from lmkd.helper.facts import Matcher
 from lmkd.helper.gain import gain_kib, is_to_be_weighed, mean_weight, weight_of
 from lmkd.helper.mirror import Mirror
@@ -51,17 +51,25 @@ class Scout:
         self, plan: Plan, excluded: Iterable[int], report: Callable[[str, tuple[tuple[str, object], ...], str], None]
     ) -> None:
         self.registry: Registry | None = None  # None as long as nothing was ever set for any process
-        self._plan = plan
         self._proc = plan.proc
+        self._report = report
         self._excluded = set(excluded)
-        self._matcher = Matcher(plan.proc, plan.rules)
-        self._mirror = Mirror(plan.proc, plan.mirror and not plan.dry_run, report)
-        self._classes = Classes(plan)
+        self._talker = 0
         self._entries: dict[int, Entry] = {}
         self._dead: dict[int, Entry] = {}
         self._fresh: set[int] = set()
         self._grower, self._grown_kib, self._asked_ms = 0, 0, now_ms()
         self.complete = False
+        self.go_by(plan)
+
+    def go_by(self, plan: Plan) -> None:
+        """The rules and classes are this plan's from now on; what was measured stays."""
+        self._plan = plan
+        self._matcher = Matcher(plan.proc, plan.rules)
+        self._mirror = Mirror(plan.proc, plan.mirror and not plan.dry_run, self._report)
+        self._classes = Classes(plan)
+        for pid in self.pids():
+            self._identify(pid, again=True)
 
     def scan(self) -> None:
         """Find every process: at the start, after lost events, and where the kernel sends none."""
@@ -228,8 +236,8 @@ class Scout:
         return entry.cgroup if entry is not None else ""
 
     def exclude(self, pid: int) -> None:
-        """One more process is lmkd's own."""
-        self._excluded.add(pid)
+        """The talker is lmkd's own as well; 0: it has ended, and its process id may be anybody's."""
+        self._talker = pid
         self._entries.pop(pid, None)
 
     def renew(self, pid: int) -> None:
@@ -246,7 +254,7 @@ class Scout:
 
         A scan looks twice at each before it takes it as known: the first look may fall between fork and exec.
         """
-        if pid in self._excluded:
+        if pid in self._excluded or pid == self._talker:
             return
         stat = read_stat(self._proc, pid)
         if stat is None or stat.kernel_thread:
@@ -260,7 +268,7 @@ class Scout:
         entry = Entry(stat)
         entry.settled = known is not None
         adj = read_oom_score_adj(self._proc, pid)
-        entry.base_adj = self._base_adj(adj or 0, known, entry.parent)
+        entry.base_adj = base_adj_of(adj or 0, known, self._entries.get(entry.parent))
         index = self._matcher.match(pid, stat.comm)
         if adj is None and index is None:
             self._entries.pop(pid, None)
@@ -282,12 +290,3 @@ class Scout:
         if known is not None:
             entry.go_on_from(known)
         self._entries[pid] = entry
-
-    def _base_adj(self, adj: int, known: Entry | None, parent_pid: int) -> int:
-        """What oom_score_adj would be without us. What we gave to a process is inherited, but for protection."""
-        if known is not None:
-            return known.base_adj if not known.own_adj and adj == known.priority else adj
-        parent = self._entries.get(parent_pid)
-        if parent is not None and not parent.own_adj and adj == parent.priority == PRIORITY_NEVER:
-            return parent.base_adj
-        return adj

@@ -38,6 +38,7 @@ class StoreCare:
         exchange: Exchange | None = None,
     ) -> None:
         self._block = plan.sys_block
+        self._poll: select.poll | None = None
         self._busy = exchange.set_store_busy if exchange is not None else _nothing
         self._zswap: ZswapStat | None = None
         self.packs = True
@@ -61,6 +62,7 @@ class StoreCare:
 
     def watch(self, poll: select.poll) -> None:
         """Wake the loop when swap comes or goes; an error is the kernel's word for it."""
+        self._poll = poll
         if self._swaps.descriptor >= 0:
             poll.register(self._swaps.descriptor, select.POLLPRI)
 
@@ -123,4 +125,8 @@ class StoreCare:
         """End the round: the day's account is settled."""
         if self._tender is not None:
             self._tender.stop()
+        if self._poll is not None and self._swaps.descriptor >= 0:
+            self._poll.unregister(self._swaps.descriptor)
         self._swaps.close()
+        if self._zswap is not None:
+            self._zswap.close()

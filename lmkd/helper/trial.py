@@ -89,10 +89,11 @@ class TrialRun:
             self._collect()
         self._due_ms = now_ms + (self._pause_ms if self._state == WAITING else RUNNING_MS)
 
-    def close(self) -> None:
-        """The helper ends: so does the trial, by itself."""
+    def close(self) -> int:
+        """Have it end. Returns the child that is still to be waited for, or 0."""
         if self._state == RUNNING:
             self._stop()
+        return self._child if self._state == STOPPED else 0
 
     def _calm(self) -> bool:
         data = read_once(self._meminfo) or b""

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
 
 class Ways:
-    """Owns all of them; ``hooks`` is for whoever else runs programs. In a dry run nobody is told, the log is kept."""
+    """Owns all of them; ``hooks`` has what an earlier plan started as well. In a dry run only the log is told."""
 
-    def __init__(self, plan: Plan, exchange: Exchange, scout: Scout, log: int = STDERR) -> None:
+    def __init__(
+        self, plan: Plan, exchange: Exchange, scout: Scout, log: int = STDERR, hooks: Hooks | None = None
+    ) -> None:
         ways = plan.ways
-        self.hooks = Hooks(exchange.post)
+        self.hooks = hooks or Hooks(exchange.post)
         self._log: Logbook
         self._after_kill: AfterKill | None = None
         self._level_file: LevelFile | None = None
@@ -84,9 +86,9 @@ class Ways:
         if self._metrics is not None:
             self._metrics.turn(now_ms())
 
-    def close(self) -> None:
-        """The last records, and that nobody tells the level any more."""
+    def close(self, level_file: str = "") -> None:
+        """The last records, and that nobody tells the level any more, but in this file."""
         if self._level_file is not None:
-            self._level_file.close()
+            self._level_file.close(level_file)
         self._log.drain()
         self._log.close()

@@ -41,3 +41,7 @@ class ZswapStat:
         """The store now; None when the kernel does not tell. ``meminfo``: /proc/meminfo if it was read already."""
         meminfo = meminfo or read_once(f"{self._proc}/meminfo") or b""
         return zswap_sample(meminfo, parse_percent(self._limit.read()))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._limit.close()

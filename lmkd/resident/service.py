@@ -9,7 +9,7 @@ import select
 import sys
 
 from lmkd.guard.act import DryPort, RealPort
-from lmkd.guard.commands import KILL_ASKED, STOP
+from lmkd.guard.commands import KILL_ASKED, RELOAD, STOP
 from lmkd.guard.exchange import Exchange
 from lmkd.guard.loop import Guard
 from lmkd.guard.observe import Observer
@@ -219,17 +219,12 @@ class Resident:
                     self._plan = plan if self._plan.settings.fault_meter else _without_meter(plan)
                     self._guard.adopt(self._plan)
                     self._open_triggers()
-                    self._reload.restarts_helper = bool(self._guard.helper)
-                    self._stop_helper()
+                    self._tell_helper(RELOAD, self._reload.given)
                 if self._reload.asked_again:
                     self._reload.start(self._plan, self._guard)
 
     def _helper_ended(self, pid: int, code: int) -> None:
-        """Say when it may start again: at once when told to end, else later and later."""
-        if self._reload.restarts_helper:
-            self._helper_due_ms = 0.0
-            self._reload.restarts_helper = False
-            return
+        """Say when it may start again: later and later."""
         t_ms = now_ms()
         if t_ms - self._helper_started_ms >= HELPER_SETTLED_MS:
             self._helper_again_ms = HELPER_AGAIN_MS
@@ -238,14 +233,14 @@ class Resident:
         self._guard.look_by(self._helper_due_ms)
         self._guard.note("helper_died", (("pid", pid), ("code", code)), "warning")
 
-    def _stop_helper(self) -> None:
-        """Ask it to end; one that takes no more commands has hung."""
-        if self._guard.helper and not self._exchange.ask(STOP):
+    def _tell_helper(self, operation: int, argument: int = 0) -> None:
+        """What must not be lost; one that takes no more commands has hung."""
+        if self._guard.helper and not self._exchange.ask(operation, 0, argument):
             os.kill(self._guard.helper, _signal.SIGKILL)
 
     def _stop(self) -> int:
         self._guard.note("stop", (("store", self._plan.store_on_exit),))
-        self._stop_helper()
+        self._tell_helper(STOP)
         if self._guard.helper:
             await_child(self._guard.helper, HELPER_STOP_MS)
         if not self._plan.dry_run:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lmkd.guard.reload import Reload
-from lmkd.plan import Plan, dump_plan
+from lmkd.plan import Plan, dump_plan, load_plan
 from lmkd.resident.service import await_child
 from lmkd.values import replace
 from tests.unit.guard.children import DEAF, child
@@ -53,7 +53,24 @@ def test_a_good_file_gives_the_next_plan(tmp_path: Path) -> None:
     assert records.notes == [("reload", {"rules": 1, "files": ("/etc/lmkd/lmkd.yaml",)}, "info")]
     words = (tmp_path / "argv").read_text().split(" ", 3)
     assert words[:2] == ["run", "--plan-to"] and words[3] == "--config /a b.yaml --config /c.yaml --dry-run"
-    assert (reload.child, os.listdir("/proc/self/fd")) == (0, before)
+    for _ in range(2):
+        assert load_plan(Path(f"/proc/self/fd/{reload.given}").read_bytes()) == made
+        reload.start(plan, records)
+        assert finish(reload, records) == made
+    assert (reload.child, len(os.listdir("/proc/self/fd"))) == (0, len(before) + 1)  # the last plan, for the helper
+    os.close(reload.given)
+
+
+def test_a_bad_file_leaves_the_plan_before_it_to_be_read(tmp_path: Path) -> None:
+    made = make_plan(tmp_path)
+    (tmp_path / "made").write_bytes(dump_plan(made))
+    reload, records = Reload(), Records()
+    reload.start(planner(tmp_path, f"os.write(fd, open({str(tmp_path / 'made')!r}, 'rb').read())"), records)
+    finish(reload, records)
+    reload.start(planner(tmp_path, "os.write(fd, b'bad')\nsys.exit(2)"), records)
+    assert finish(reload, records) is None
+    assert load_plan(Path(f"/proc/self/fd/{reload.given}").read_bytes()) == made
+    os.close(reload.given)
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,7 @@ def test_a_talker_that_died_is_replaced_when_somebody_comes(bench: Bench) -> Non
         with pytest.raises(ControlError, match=r"ended the connection|broke"):
             client.status()
     bench.until(lambda: not bench.desk.talker)
+    assert bench.excluded == [talker, 0]
     with bench.client() as client:
         assert client.status()
         assert bench.desk.talker not in (0, talker)
