@@ -5,7 +5,7 @@ As in Android's daemon (system/memory/lmkd/lmkd.cpp):
 - Only the privileged are served (root, and the group of the socket). Others get no answer.
 - A record belongs to the process that registered it (its registrant). No other may change or remove it while the
   registrant has a connection; when the last one has ended the record stays in force, and whoever comes may claim it.
-  PROCPURGE removes the peer's records and the unclaimed ones (those that came by this talker).
+  PROCPURGE removes the peer's records and the unclaimed ones.
 - What is wrong is not answered, and the connection stays usable. A record that is refused does not spoil a batch.
 - Each kill is told once, to every subscriber, whoever registered the victim, or nobody.
 
@@ -31,6 +31,7 @@ from lmkd.control.android_shared import Record, Shared
 from lmkd.control.hands import EVENT, VICTIM, Answer, Hands, Peer, VictimNotice, Wish
 from lmkd.errors import ControlError
 
+ORDERS_AT_ONCE = 16
 _RELOAD_ENDS = {"reload": wire.DONE, "reload_failed": wire.FAILED}
 
 
@@ -46,11 +47,13 @@ class AndroidSession:
         self._peer = peer
         self._hands = hands
         self._shared = shared
-        self._served = peer.privileged and shared.connect(peer.pid)
+        self._served = peer.privileged and shared.connect(peer)
         self._events: set[int] = set()
         self._with_rss = shared.with_rss
         self._orders: dict[int, Callable[[Answer], None]] = {}
         """What follows from each order's answer that is awaited."""
+        self._unclaimed: list[int] = []
+        """What a purge has still to remove."""
         self._reloading = False
         self._reloaded: int | None = None
 
@@ -95,6 +98,7 @@ class AndroidSession:
         if answer.error:
             self._shared.refuse(answer.error)
         follows(answer)
+        self._remove_unclaimed()
         return self._reload_ended()
 
     def notify(self, kind: str, payload: object, dropped: int) -> bytes | None:
@@ -111,13 +115,14 @@ class AndroidSession:
     def closed(self) -> None:
         """See ``Session.closed``. No orders: the records stay."""
         self._orders.clear()
+        self._unclaimed.clear()
         self._reloading = False
         if self._served:
             self._served = False
-            self._shared.disconnect(self._peer.pid)
+            self._shared.disconnect(self._peer)
 
     def _set_levels(self, request: wire.Request) -> list[bytes]:
-        self._shared.levels = request.levels
+        self._shared.set_levels(request.levels)
         return []
 
     def _register(self, request: wire.Request) -> list[bytes]:
@@ -134,9 +139,9 @@ class AndroidSession:
         """Returns why it is refused."""
         found = self._hands.process(process.pid)
         old = self._hands.registered(process.pid)
-        if old is not None and old.start_ticks == found.start_ticks and not self._shared.may_claim(self._peer.pid, old):
+        if old is not None and old.start_ticks == found.start_ticks and not self._shared.may_claim(self._peer, old):
             return f"process {process.pid} was registered by another client"
-        number = self._hands.register(self._peer, Wish(process.pid, priority=process.adj))
+        number = self._hands.register(self._peer, Wish(process.pid, priority=process.adj, record=True))
         record = Record(found.start_ticks, process.uid, process.kind)
         self._orders[number] = lambda answer: None if answer.error else self._shared.remember(process.pid, record)
         return ""
@@ -147,7 +152,7 @@ class AndroidSession:
 
     def _remove_one(self, pid: int) -> None:
         found = self._hands.registered(pid)
-        if not self._shared.may_claim(self._peer.pid, found):
+        if not self._shared.may_claim(self._peer, found):
             self._shared.refuse(f"process {pid} was registered by another client")
             return
         self._shared.forget(pid)
@@ -159,13 +164,18 @@ class AndroidSession:
 
     def _purge(self, request: wire.Request) -> list[bytes]:
         self._orders[self._hands.purge(self._peer)] = _nothing
-        for pid in self._shared.remembered():
-            found = self._hands.registered(pid)
-            if found is None or found.owner == self._peer.pid:
-                self._shared.forget(pid)
-            elif self._shared.may_claim(self._peer.pid, found):
-                self._remove_one(pid)
+        for found in self._hands.records():
+            if self._shared.owns(self._peer, found):
+                self._shared.forget(found.pid)
+            elif self._shared.may_claim(self._peer, found):
+                self._unclaimed.append(found.pid)
+        self._remove_unclaimed()
         return []
+
+    def _remove_unclaimed(self) -> None:
+        """Some at a time: what waits for the helper has an end."""
+        while self._unclaimed and len(self._orders) < ORDERS_AT_ONCE:
+            self._remove_one(self._unclaimed.pop(0))
 
     def _count_kills(self, request: wire.Request) -> list[bytes]:
         empty = request.lowest > request.highest
@@ -212,7 +222,7 @@ class AndroidSession:
     def _boot_completed(self, request: wire.Request) -> list[bytes]:
         """Nothing waits for it here."""
         result = wire.DONE_BEFORE if self._shared.booted else wire.DONE
-        self._shared.booted = True
+        self._shared.boot()
         return [wire.encode_reply(wire.BOOT_COMPLETED, result)]
 
     # What comes unasked.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from lmkd.control.android import Level
 from lmkd.control.android_kill import Facts
-from lmkd.control.hands import Hands, Registered, VictimNotice
+from lmkd.control.hands import Hands, Peer, Registered, VictimNotice
 from lmkd.values import value
 
 DEFAULT_RELEASE = 15
@@ -17,6 +18,9 @@ RELEASE_WITH_RSS = 16
 CONNECTIONS_MAX = 32
 RECORDS_MAX = 512
 VICTIMS_MAX = 64
+LEVELS_MAX = 6
+_KEPT = struct.Struct("=BBxx12i")
+"""Booted, number of levels, their pages and adj."""
 _REFUSAL_CHARS = 200
 
 K = TypeVar("K")
@@ -33,53 +37,81 @@ class Record:
 
 
 class Shared:
-    """One for all sessions of a talker; what must outlive that, the registry of ``Hands`` has.
+    """One for all sessions of a talker; what must outlive that is in ``memory`` and in the registry of ``Hands``.
 
     ``release`` is the Android release that the clients are of (``control.android_release``).
     """
 
-    def __init__(self, release: int = DEFAULT_RELEASE) -> None:
+    def __init__(self, release: int = DEFAULT_RELEASE, memory: memoryview | bytearray | None = None) -> None:
         self.with_rss = release >= RELEASE_WITH_RSS
-        self.levels: tuple[Level, ...] = ()
-        self.booted = False
+        self._memory = memory if memory is not None else bytearray(_KEPT.size)
         self._refused = 0
         self._refusal = ""
-        self._connections: Counter[int] = Counter()
+        self._connections: Counter[tuple[int, int]] = Counter()
         self._records: dict[int, Record] = {}
         self._victims: dict[tuple[int, int], int] = {}
         self._facts: dict[int, Facts] = {}
+
+    @property
+    def booted(self) -> bool:
+        """Has a client said that the system has booted?"""
+        return bool(_KEPT.unpack_from(self._memory)[0])
+
+    def boot(self) -> None:
+        """A client says so."""
+        self._keep_said(True, self.levels)
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """What TARGET gave last."""
+        _, count, *numbers = _KEPT.unpack_from(self._memory)
+        pairs = zip(numbers[::2], numbers[1::2], strict=True)
+        return tuple(Level(pages, adj) for pages, adj in pairs)[: min(count, LEVELS_MAX)]
+
+    def set_levels(self, levels: tuple[Level, ...]) -> None:
+        """What TARGET gives."""
+        self._keep_said(self.booted, levels)
+
+    def _keep_said(self, booted: bool, levels: tuple[Level, ...]) -> None:
+        numbers = [number for level in levels for number in (level.minfree_pages, level.adj)]
+        _KEPT.pack_into(self._memory, 0, booted, len(levels), *numbers, *[0] * (2 * LEVELS_MAX - len(numbers)))
 
     def status(self, hands: Hands) -> Mapping[str, Any]:
         """For the status: connections, processes registered, levels, and what was refused (which no reply says)."""
         return {
             "connections": self._connections.total(),
-            "registered": sum(hands.registered(pid) is not None for pid in self._records),
+            "registered": len(list(hands.records())),
             "minfree": [{"pages": level.minfree_pages, "adj": level.adj} for level in self.levels],
             "refused": self._refused,
             "refusal": self._refusal,
         }
 
-    def connect(self, pid: int) -> bool:
+    def connect(self, peer: Peer) -> bool:
         """One more connection of this process; False over the limit."""
         if self._connections.total() >= CONNECTIONS_MAX:
             return False
-        self._connections[pid] += 1
+        self._connections[peer.pid, peer.start_ticks] += 1
         return True
 
-    def disconnect(self, pid: int) -> None:
+    def disconnect(self, peer: Peer) -> None:
         """One less; with the last one its records are unclaimed."""
-        self._connections[pid] -= 1
-        if self._connections[pid] <= 0:
-            del self._connections[pid]
+        who = peer.pid, peer.start_ticks
+        self._connections[who] -= 1
+        if self._connections[who] <= 0:
+            del self._connections[who]
 
     def refuse(self, reason: str) -> None:
         """Count a message or a record that was refused."""
         self._refused += 1
         self._refusal = reason[:_REFUSAL_CHARS]
 
-    def may_claim(self, pid: int, found: Registered | None) -> bool:
+    def owns(self, peer: Peer, found: Registered) -> bool:
+        """Is it this registrant who has registered it?"""
+        return (found.owner, found.owner_start) == (peer.pid, peer.start_ticks)
+
+    def may_claim(self, peer: Peer, found: Registered | None) -> bool:
         """May this registrant have the record: a new one, its own, or of somebody who has no connection any more?"""
-        return found is None or found.owner == pid or found.owner not in self._connections
+        return found is None or self.owns(peer, found) or (found.owner, found.owner_start) not in self._connections
 
     def remember(self, pid: int, record: Record) -> None:
         """Keep what was said of a process; beyond the bound the oldest is forgotten."""
@@ -88,10 +120,6 @@ class Shared:
     def forget(self, pid: int) -> None:
         """Its record was removed, or it has ended."""
         self._records.pop(pid, None)
-
-    def remembered(self) -> list[int]:
-        """The processes that clients have registered, oldest first; some may have ended."""
-        return list(self._records)
 
     def is_first(self, notice: VictimNotice) -> bool:
         """Is this the first signal for the process? A second one (SIGKILL after its grace) is no second kill."""

@@ -19,8 +19,8 @@ SEND_BYTES, SEND_BYTES_LARGE = 8192, 34000
 class Limits:
     """What clients may cost. ``notices`` and ``notice_bytes`` are what waits for one that does not read.
 
-    ``reply_bytes`` is what waits for all of them together; ``burst`` requests are answered at once, ``per_s`` go on;
-    a millisecond of work counts as ``per_ms`` of them.
+    ``reply_bytes`` is what waits for all together who may do all, and for all the others. Of these ``burst`` requests
+    are answered at once, ``per_s`` go on; a millisecond of work counts as ``per_ms`` of them.
     """
 
     clients: int = 128
@@ -36,6 +36,11 @@ class Limits:
     burst: int = 500
     per_s: int = 200
     per_ms: int = 2
+
+    @property
+    def kept(self) -> int:
+        """So many connections are for who may do all, however many others come."""
+        return self.clients // 8
 
 
 class PeerGone(Exception):
@@ -81,7 +86,8 @@ class Connection:
     @property
     def may_ask(self) -> bool:
         """Is it time for its next request? Not before it has taken the replies to the last one."""
-        return not self.session.waiting and not self.reply_bytes and self._tokens >= 1
+        in_time = self.peer.privileged or self._tokens >= 1
+        return not self.session.waiting and not self.reply_bytes and in_time
 
     def refill(self, now_ms: float) -> None:
         """Time has passed: so many more requests."""

@@ -49,7 +49,8 @@ class Process:
 class Registered:
     """A process whose priority or flags somebody set. ``priority`` None: only the rest; trim, freeze None: not said.
 
-    ``owner`` is the process that did it, ``privileged`` whether that one might do all.
+    ``owner`` is the process that did it, ``privileged`` whether that one might do all, ``record`` whether it was by a
+    ``Wish`` for a record.
     """
 
     pid: int
@@ -62,11 +63,13 @@ class Registered:
     owner: int
     privileged: bool
     name: str
+    owner_start: int = 0
+    record: bool = False
 
 
 @value
 class Wish:
-    """What ``Hands.register`` shall set for a process. None: leave it as it is."""
+    """What ``Hands.register`` shall set for a process. None: leave it as it is; ``record``: as ``Hands.records``."""
 
     pid: int
     priority: int | None = None
@@ -74,6 +77,7 @@ class Wish:
     group: str | None = None
     trim: bool | None = None
     freeze: bool | None = None
+    record: bool = False
 
 
 @value
@@ -128,6 +132,9 @@ class Hands(Protocol):
 
     def registered(self, pid: int) -> Registered | None:
         """What is set for a process, None for nothing."""
+
+    def records(self) -> Iterable[Registered]:
+        """All that was registered as a record, by this talker's clients or an earlier one's."""
 
     def register(self, peer: Peer, wish: Wish) -> int:
         """Order: set what the wish says. The answer has the priority in force and the one before."""

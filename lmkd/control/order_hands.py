@@ -14,7 +14,7 @@ from lmkd.control.notices import NoticesReader
 from lmkd.errors import ControlError
 from lmkd.guard.exchange import Exchange
 from lmkd.helper import orders
-from lmkd.helper.entry import FREEZE, FREEZE_SAID, HAS_PRIORITY, PRIVILEGED, TRIM, TRIM_SAID
+from lmkd.helper.entry import FREEZE, FREEZE_SAID, HAS_PRIORITY, PRIVILEGED, RECORD, TRIM, TRIM_SAID
 from lmkd.helper.given import read_given
 from lmkd.helper.registry import NAME_BYTES, SLOTS, SLOTS_OF_USER, Registry, Slot
 from lmkd.helper.source import ExchangeSource
@@ -58,6 +58,12 @@ class OrderHands:
         """See ``Hands.registered``."""
         slot = Registry(self._exchange.slots).find(pid)
         return _registered(slot) if slot is not None else None
+
+    def records(self) -> Iterable[Registered]:
+        """See ``Hands.records``."""
+        registry = Registry(self._exchange.slots)
+        slots = (registry.find(pid) for pid in registry.pids())
+        return [_registered(slot) for slot in slots if slot is not None and slot.flags & RECORD]
 
     def status(self) -> Mapping[str, Any]:
         """See ``Hands.status``."""
@@ -123,7 +129,8 @@ class OrderHands:
         for told, said, bit in ((wish.trim, TRIM_SAID, TRIM), (wish.freeze, FREEZE_SAID, FREEZE)):
             flags |= 0 if told is None else said | (bit if told else 0)
         group = zlib.crc32(wish.group.encode("utf-8", "replace")) or 1 if wish.group else 0
-        return self._order(orders.REGISTER, peer, process, flags, wish.priority or 0, group=group, name=name)
+        operation = orders.REGISTER_RECORD if wish.record else orders.REGISTER
+        return self._order(operation, peer, process, flags, wish.priority or 0, group=group, name=name)
 
     def remove(self, peer: Peer, pid: int) -> int:
         """See ``Hands.remove``."""
@@ -244,4 +251,6 @@ def _registered(slot: Slot) -> Registered:
         slot.owner,
         bool(flags & PRIVILEGED),
         slot.name.rstrip(b"\0").decode("utf-8", "ignore"),
+        slot.owner_start,
+        bool(flags & RECORD),
     )

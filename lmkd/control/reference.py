@@ -33,11 +33,13 @@ set for it, only root and the group can change. A process is of the user that al
 
 ## Limits
 
-At most `control.clients` clients ({_LIMITS.clients} by default), {_LIMITS.clients_of_user} of one user other
-than root; one more is turned away by closing. A client is left after {_LIMITS.idle_ms // 1000} s of silence,
-unless it has subscribed or registered, and when it does not take the reply to its own request for
-{_LIMITS.write_ms // 1000} s. A client may ask {_LIMITS.burst} times at once and {_LIMITS.per_s} times a second,
-and fewer times for what takes long; after that it waits.
+At most `control.clients` clients ({_LIMITS.clients} by default). An eighth of them is kept for root and the group; of
+one user without their rights {_LIMITS.clients_of_user} are served. One more is turned away by closing. A client is left
+after {_LIMITS.idle_ms // 1000} s of silence, unless it has subscribed or registered, and when it does not take the
+reply to its own request for {_LIMITS.write_ms // 1000} s. root and the group may ask as fast as they like: a program
+that registers all applications of the system at boot is not held up. Others may ask {_LIMITS.burst} times at once and
+{_LIMITS.per_s} times a second, and fewer times for what takes long; after that they wait: lmkd does not read on until
+it is time, and loses nothing.
 Of notices at most {_LIMITS.notices} wait for a client that does not read, beside what the
 kernel's buffer holds; those that find no room are dropped, and the next one that finds room says how many:
 `"dropped":N`. When levels were dropped the last one always follows.

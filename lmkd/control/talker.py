@@ -28,14 +28,14 @@ Maker = Callable[[Peer, Hands], Session]
 EVENTS_ERROR = (LmkdError, OSError, ValueError, KeyError)
 
 
-def makers(plan: Plan, hands: OrderHands) -> dict[str, Maker]:
+def makers(plan: Plan, hands: OrderHands, exchange: Exchange) -> dict[str, Maker]:
     """What makes the sessions of a listening socket of each kind (``lmkd.helper.desk.sockets_of``), for one talker."""
     if not plan.android_socket:
         return {"native": NativeSession}
     from lmkd.control.android_session import android_sessions
     from lmkd.control.android_shared import Shared
 
-    shared = Shared(plan.android_release)
+    shared = Shared(plan.android_release, exchange.android)
     hands.status_of["android"] = lambda: shared.status(hands)
     return {"native": NativeSession, "android": android_sessions(shared)}
 
@@ -56,7 +56,7 @@ class Talker:
         self._notices = NoticesReader(exchange.notices.view)
         self._listeners = {one.fileno(): (kind, one) for kind, one in listeners.items()}
         self._orders: dict[int, tuple[Connection, float]] = {}
-        self._makers = makers(plan, self.hands)
+        self._makers = makers(plan, self.hands, exchange)
         self._number = 0
         self._events_from: int | None = None
         self._empty_ms = clock.now_ms()
@@ -123,13 +123,19 @@ class Talker:
         except OSError:
             connection.close()
             return
-        same = sum(one.peer.uid == peer.uid for one in self.connections.values())
-        if len(self.connections) >= self.limits.clients or (peer.uid and same >= self.limits.clients_of_user):
+        if not self._has_room(peer):
             connection.close()
             return
         session = self._makers[kind](peer, self.hands)
         self.connections[descriptor] = Connection(connection, self._number, peer, session, self.limits, now_ms)
         self._poll.register(descriptor, select.POLLIN)
+
+    def _has_room(self, peer: Peer) -> bool:
+        if len(self.connections) >= self.limits.clients or peer.privileged:
+            return len(self.connections) < self.limits.clients
+        others = [one.peer.uid for one in self.connections.values() if not one.peer.privileged]
+        of_user = others.count(peer.uid)
+        return len(others) < self.limits.clients - self.limits.kept and of_user < self.limits.clients_of_user
 
     def _serve(self, connection: Connection, happened: int, now_ms: float) -> None:
         """At most one request a turn of each: none waits for another's many."""
@@ -150,7 +156,8 @@ class Talker:
 
     def _feed(self, connection: Connection, message: bytes | None, now_ms: float) -> None:
         replies = connection.session.feed(message)
-        if sum(one.reply_bytes for one in self.connections.values()) + sum(map(len, replies)) > self.limits.reply_bytes:
+        alike = (one for one in self.connections.values() if one.peer.privileged == connection.peer.privileged)
+        if sum(one.reply_bytes for one in alike) + sum(map(len, replies)) > self.limits.reply_bytes:
             raise PeerGone  # all together do not read: this one may come again
         connection.reply(replies, now_ms)
         for number in self.hands.take_numbers():

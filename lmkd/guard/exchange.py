@@ -31,6 +31,7 @@ _ANSWER_ROW = struct.Struct("=iQI")
 GAINS_MAX = 32
 _STORES, _BUSY = 1024, 1056
 _DEVICES = struct.Struct("=I9h")
+_ANDROID, ANDROID_BYTES = 1088, 64
 STORES_MAX = 8
 _STATUS = 4096
 _RING = _STATUS + STATUS_BYTES
@@ -134,6 +135,11 @@ class Exchange:
     def set_store_busy(self, busy: bool) -> None:
         """Say before and after it that the kernel works on a device for us: it holds the device's lock meanwhile."""
         _WORDS.pack_into(self._view, _BUSY, int(busy))
+
+    @property
+    def android(self) -> memoryview:
+        """What Android's clients have said that the next talker has to know; the talkers alone look at it."""
+        return self._view[_ANDROID : _ANDROID + ANDROID_BYTES]
 
     @property
     def log_position(self) -> int:

@@ -1,4 +1,4 @@
-"""What lmkd itself costs: memory of guard and helper, and how often they woke."""
+"""What lmkd itself costs: memory of its processes, and how often they woke."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def service_cost(proc: str) -> dict[str, Any]:
-    """PSS in KiB (smaps_rollup) and voluntary switches of the helper (our parent) and the guard (its parent)."""
+    """PSS in KiB (smaps_rollup) and voluntary switches of the talker (we), the helper (our parent), the guard (its)."""
     helper = os.getppid()
     stat = read_once(f"{proc}/{helper}/status") or b""
     guard = find_number(stat, b"PPid:") or 0
     cost: dict[str, Any] = {}
-    for name, pid in (("guard", guard), ("helper", helper)):
+    for name, pid in (("guard", guard), ("helper", helper), ("talker", os.getpid())):
         rollup = read_once(f"{proc}/{pid}/smaps_rollup") or b""
         status = read_once(f"{proc}/{pid}/status") or b""
         cost[name] = {

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 HAS_PRIORITY, TRIM, TRIM_SAID, FREEZE, FREEZE_SAID, PRIVILEGED = 1, 2, 4, 8, 16, 32
 """What was set for a process over the control socket, and by whom (``Entry.said``, ``helper.registry``)."""
+RECORD = 64
+"""It was set over Android's protocol, where a client may clear away what another one left behind."""
 
 
 class Entry:

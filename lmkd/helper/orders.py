@@ -8,7 +8,7 @@ import struct
 
 from lmkd.guard.commands import KILL_ASKED
 from lmkd.guard.notices import RING, VICTIM, VICTIMS_AT
-from lmkd.helper.entry import FREEZE, FREEZE_SAID, HAS_PRIORITY, PRIVILEGED, TRIM, TRIM_SAID
+from lmkd.helper.entry import FREEZE, FREEZE_SAID, HAS_PRIORITY, PRIVILEGED, RECORD, TRIM, TRIM_SAID
 from lmkd.helper.registry import Registry, Slot
 from lmkd.kernel.clock import now_ms
 from lmkd.model import PRIORITY_NEVER
@@ -25,9 +25,9 @@ ORDER = struct.Struct("=IBBhiQIiQIi32s")
 """Number, operation, flags, priority, pid, start, uid, owner, the owner's start, group, kib, name."""
 ANSWER = struct.Struct("=IBhhi")
 """Number, code, priority now and before, the rule that refuses or -1."""
-REGISTER, REMOVE, PURGE, PAGE_OUT, END, RELOAD, LOOK = range(1, 8)
+REGISTER, REMOVE, PURGE, PAGE_OUT, END, RELOAD, LOOK, REGISTER_RECORD = range(1, 9)
 NAME_SAID, GROUP_SAID = 64, 128
-"""Flags of an order beside those of a slot."""
+"""Flags of an order beside those of a slot (of which it has no ``RECORD``)."""
 DONE, GONE, FULL, RULED, RAISES, HELD, PROTECTED, UNKNOWN, IDLE, NEW_PLAN = range(10)
 """NEW_PLAN, with the number 0, answers nothing: what is the rule elsewhere is the guard's descriptor of a plan."""
 FRESH_MS = 200.0
@@ -57,9 +57,9 @@ class Orders:
             return ANSWER.pack(0, UNKNOWN, 0, 0, -1)
         number, operation, flags, priority, pid, start, uid, owner, owner_start, group, kib, name = ORDER.unpack(data)
         code, now, before, rule = UNKNOWN, 0, 0, -1
-        if operation == REGISTER:
+        if operation in (REGISTER, REGISTER_RECORD):
             wish = Slot(pid, start, uid, priority, flags, group, owner, owner_start, name.rstrip(b"\0"))
-            code, now, before, rule = self._register(wish)
+            code, now, before, rule = self._register(wish, RECORD if operation == REGISTER_RECORD else 0)
         elif operation == REMOVE:
             code, now, before = self._remove(pid, start, bool(flags & PRIVILEGED))
         elif operation == PURGE:
@@ -98,7 +98,7 @@ class Orders:
             known = self._scout.identity(pid)
         return known is not None and known[0] == start
 
-    def _register(self, wish: Slot) -> tuple[int, int, int, int]:
+    def _register(self, wish: Slot, record: int) -> tuple[int, int, int, int]:
         if wish.pid == 1 or not self._known(wish.pid, wish.start_ticks):
             return GONE, 0, 0, -1
         entry = self._scout.entry(wish.pid)
@@ -112,7 +112,7 @@ class Orders:
                 return RULED, before, before, entry.rule
             if wish.flags & HAS_PRIORITY and wish.priority < entry.base_adj:
                 return RAISES, before, before, -1
-        slot = merged(old, wish)
+        slot = merged(old, wish, record)
         if not self.registry.put(slot):
             self.tidy()
             if not self.registry.put(slot):
@@ -186,14 +186,15 @@ class Orders:
         return DONE
 
 
-def merged(old: Slot | None, wish: Slot) -> Slot:
-    """What is set after a wish: what it does not say stays as it was, and whose it was."""
+def merged(old: Slot | None, wish: Slot, record: int) -> Slot:
+    """What is set after a wish: what it does not say stays as it was, and whose it was. ``record`` is a slot's flag."""
     if old is None:
         return Slot(
-            wish.pid, wish.start_ticks, wish.uid, wish.priority, wish.flags & ~(NAME_SAID | GROUP_SAID), wish.group,
-            wish.owner, wish.owner_start, wish.name,
+            wish.pid, wish.start_ticks, wish.uid, wish.priority, wish.flags & ~(NAME_SAID | GROUP_SAID) | record,
+            wish.group, wish.owner, wish.owner_start, wish.name,
         )  # fmt: skip
-    flags = old.flags | (wish.flags & PRIVILEGED)
+    takes = wish.flags & PRIVILEGED or not old.flags & PRIVILEGED
+    flags = old.flags & ~RECORD | (wish.flags & PRIVILEGED) | (record if takes else old.flags & RECORD)
     for said, bit in ((TRIM_SAID, TRIM), (FREEZE_SAID, FREEZE)):
         if wish.flags & said:
             flags = flags & ~bit | (wish.flags & (said | bit))
@@ -202,7 +203,7 @@ def merged(old: Slot | None, wish: Slot) -> Slot:
     return Slot(
         old.pid, old.start_ticks, old.uid, priority, flags,
         wish.group if wish.flags & GROUP_SAID else old.group,
-        wish.owner if wish.flags & PRIVILEGED or not old.flags & PRIVILEGED else old.owner,
-        wish.owner_start if wish.flags & PRIVILEGED or not old.flags & PRIVILEGED else old.owner_start,
+        wish.owner if takes else old.owner,
+        wish.owner_start if takes else old.owner_start,
         wish.name if wish.flags & NAME_SAID else old.name,
     )  # fmt: skip

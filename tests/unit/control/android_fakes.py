@@ -52,13 +52,15 @@ class FakeHands:
             if len(self.registry) >= REGISTRY_MAX and item.pid not in self.registry:
                 return Answer(error="the registry is full")
             self.registry[item.pid] = Registered(
-                item.pid, item.pid * 10, self.alive[item.pid], item.priority, None, None, 0, peer.pid, True, "app"
-            )
+                item.pid, item.pid * 10, self.alive[item.pid], item.priority, None, None, 0, peer.pid, True, "app",
+                peer.start_ticks, item.record,
+            )  # fmt: skip
             return Answer(priority=item.priority)
         if name == "remove":
             del self.registry[item]
         elif name == "purge" and peer is not None:
-            for pid in [pid for pid, found in self.registry.items() if found.owner == peer.pid]:
+            who = peer.pid, peer.start_ticks
+            for pid in [pid for pid, found in self.registry.items() if (found.owner, found.owner_start) == who]:
                 del self.registry[pid]
         elif name == "reload":
             return Answer(error=self.reloads_fail)
@@ -78,6 +80,9 @@ class FakeHands:
 
     def registered(self, pid: int) -> Registered | None:
         return self.registry.get(pid)
+
+    def records(self) -> Iterable[Registered]:
+        return [found for found in self.registry.values() if found.record]
 
     def register(self, peer: Peer, wish: Wish) -> int:
         return self._order("register", peer, wish)

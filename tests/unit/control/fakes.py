@@ -61,6 +61,9 @@ class FakeSource:
     def registered(self, pid: int) -> Registered | None:
         return self.slots.get(pid)
 
+    def records(self) -> Iterable[Registered]:
+        return [found for found in self.slots.values() if found.record]
+
     def level(self) -> LevelNotice:
         return LevelNotice("low", "calm", 1.0, 4096, None, "headroom below 30% of RAM")
 

@@ -15,6 +15,7 @@ from lmkd.control.talker import Talker
 from lmkd.guard.exchange import Exchange
 from lmkd.helper.orders import ANSWER, ORDER
 from lmkd.plan import Plan
+from lmkd.values import replace
 from tests.unit.guard.test_exchange import close
 from tests.unit.plans import make_candidate, make_plan
 
@@ -84,6 +85,13 @@ class Talking:
         connection.connect(self.plan.socket)
         self._clients.append(connection)
         return Client(self, connection)
+
+    def distrust(self, uid: int = 1000) -> None:
+        """Whoever is connected and may do all is a user without rights from now on."""
+        self.turn(0)
+        for one in self.talker.connections.values():
+            if one.peer.privileged:
+                one.peer = replace(one.peer, uid=uid, privileged=False)
 
     def close(self) -> None:
         if self._running:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmkd.control.android_session import AndroidSession, android_sessions
+from lmkd.control.android import Level
+from lmkd.control.android_session import ORDERS_AT_ONCE, AndroidSession, android_sessions
 from lmkd.control.android_shared import CONNECTIONS_MAX, DEFAULT_RELEASE, RECORDS_MAX, VICTIMS_MAX, Shared
 from lmkd.control.hands import EVENT, VICTIM, Answer, Peer
 from lmkd.values import replace
@@ -33,9 +34,9 @@ class Board:
         self.make = android_sessions(self.shared)
         self.made = 0
 
-    def client(self, pid: int, privileged: bool = True) -> AndroidSession:
+    def client(self, pid: int, privileged: bool = True, start: int = 0) -> AndroidSession:
         self.made += 1
-        peer = Peer(self.made, pid, 0 if privileged else 1000, privileged)
+        peer = Peer(self.made, pid, 0 if privileged else 1000, privileged, start)
         return self.make(peer, self.hands)
 
     def say(self, client: AndroidSession, *numbers: int) -> list[bytes]:
@@ -152,6 +153,49 @@ def test_a_purge_takes_the_peers_records_and_the_unclaimed_ones(board: Board) ->
     assert board.say(mine, 3) == []
     assert board.priorities() == {THIRD: 900}
     assert board.shared.status(board.hands)["registered"] == 1
+
+
+def test_a_purge_takes_what_clients_of_an_earlier_talker_have_left_and_nothing_else(board: Board) -> None:
+    board.hands.alive = dict.fromkeys(range(500, 600), 0)
+    gone = board.client(6)
+    for pid in range(500, 580):
+        board.say(gone, 1, pid, 0, 900)
+    board.hands.registry[590] = replace(board.hands.registry[500], pid=590, record=False)  # by the native protocol
+    next_one = Board()
+    next_one.hands = board.hands
+    other, mine = next_one.client(8), next_one.client(7)
+    next_one.say(other, 1, 580, 0, 900)
+    mine.feed(words(3))
+    assert len(next_one.hands.orders) <= ORDERS_AT_ONCE
+    assert next_one.say(mine, 0) == []
+    while next_one.hands.orders:
+        for number, answer in next_one.hands.carry_out():
+            assert mine.answered(number, answer) == []
+    assert not mine.waiting
+    assert sorted(next_one.priorities()) == [580, 590]
+    assert next_one.shared.status(next_one.hands)["registered"] == 1
+
+
+def test_who_has_the_process_id_of_a_registrant_is_not_that_one(board: Board) -> None:
+    board.say(board.client(7), 1, APP, 0, 900)
+    next_one = Board()
+    next_one.hands = board.hands
+    again, other = next_one.client(7, start=99), next_one.client(8)
+    next_one.say(other, 3)
+    assert next_one.priorities() == {}
+    assert again.keeps
+
+
+def test_what_must_be_known_to_the_next_talker_is_kept() -> None:
+    memory = memoryview(bytearray(64))
+    first = Shared(memory=memory)
+    assert (first.booted, first.levels) == (False, ())
+    first.set_levels((Level(18432, 0), Level(46080, 950)))
+    first.boot()
+    second = Shared(memory=memory)
+    assert (second.booted, second.levels) == (True, (Level(18432, 0), Level(46080, 950)))
+    second.set_levels(())
+    assert (first.booted, first.levels) == (True, ())
 
 
 def test_a_process_that_has_just_ended_does_not_stop_a_purge(board: Board) -> None:
@@ -376,7 +420,7 @@ def test_what_is_kept_of_clients_and_victims_is_bounded(board: Board) -> None:
         board.say(client, 1, pid, 0, 900)
         client.notify(VICTIM, victim(pid, pid), 0)
         board.say(client, 2, pid) if pid % 2 else board.hands.registry.pop(pid, None)
-    assert len(board.shared.remembered()) <= RECORDS_MAX
+    assert len(board.shared._records) <= RECORDS_MAX
     assert len(board.shared._victims) <= VICTIMS_MAX
     assert len(board.shared._facts) <= VICTIMS_MAX
 

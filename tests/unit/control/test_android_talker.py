@@ -16,7 +16,7 @@ import pytest
 from lmkd.control.connection import Limits
 from lmkd.guard.record import Recorder
 from lmkd.helper.entry import HAS_PRIORITY, PRIVILEGED
-from lmkd.helper.orders import PURGE, REGISTER, RELOAD, REMOVE
+from lmkd.helper.orders import PURGE, REGISTER_RECORD, RELOAD, REMOVE
 from lmkd.helper.registry import Registry, Slot
 from lmkd.model import Kill, Note, Victim
 from lmkd.policy.step import State
@@ -54,7 +54,7 @@ def test_a_registration_becomes_an_order_and_what_follows_waits_for_it(talking: 
     client.send(words(4, -1000, 1000))
     assert client.raw() == words(4, 0)
     ((_, operation, flags, priority, pid, *_),) = talking.orders
-    assert (operation, priority, pid) == (REGISTER, 900, app)
+    assert (operation, priority, pid) == (REGISTER_RECORD, 900, app)
     assert flags & HAS_PRIORITY and flags & PRIVILEGED
 
 
@@ -64,7 +64,7 @@ def test_a_batch_becomes_several_orders_and_a_purge_one(talking: Talking, app: i
     client.send(words(3))
     client.send(words(7 + 3))
     assert client.raw() == words(10, 0)
-    assert [order[1] for order in talking.orders] == [REGISTER, REGISTER, PURGE]
+    assert [order[1] for order in talking.orders] == [REGISTER_RECORD, REGISTER_RECORD, PURGE]
     status = talking.talker.hands.status()["android"]
     assert (status["connections"], status["refused"]) == (1, 1)
     assert "there is no process 1073741824" in status["refusal"]

@@ -272,6 +272,8 @@ def test_a_request_waits_for_the_answer_to_the_one_before(talking: Talking) -> N
 def test_who_asks_too_often_waits_and_others_do_not(tmp_path: Path) -> None:
     talking = Talking(tmp_path, Limits(burst=5, per_s=20), proc="/proc")
     greedy, other = talking.client(), talking.client()
+    talking.turns(2)
+    talking.distrust()
     began = time.monotonic()
     for _ in range(10):
         assert greedy.ask("events")["end"] is True
@@ -289,6 +291,8 @@ def test_what_takes_long_counts_for_more(tmp_path: Path) -> None:
 
     talking.talker.hands._source.policy = slowly  # type: ignore[method-assign]
     greedy, other = talking.client(), talking.client()
+    talking.turns(2)
+    talking.distrust()
     began = time.monotonic()
     for _ in range(3):
         assert greedy.ask("policy")["ok"] is True

@@ -90,6 +90,8 @@ def test_a_client_is_served_by_the_talker_from_the_exchange(bench: Bench) -> Non
     with bench.client() as client:
         status = client.status()
         assert status["level"] == "low" and status["cost"]["helper"]["pid"] == os.getpid()
+        assert status["cost"]["talker"]["pid"] == bench.desk.talker
+        assert status["cost"]["talker"]["pss_kib"] > 0
         rows = list(client.candidates())
         assert bench.orders == [LOOK]
         assert [(row["order"], row["pid"], row["rule"], row["never"]) for row in rows] == [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lmkd.guard.record import Recorder
 from lmkd.helper.desk import sockets_of
-from lmkd.helper.orders import REGISTER, RELOAD
+from lmkd.helper.orders import REGISTER_RECORD, RELOAD
 from lmkd.model import Note
 from tests.unit.helper.test_desk import Bench
 from tests.unit.plans import make_plan
@@ -43,7 +43,7 @@ def test_both_sockets_are_served_by_one_talker(tmp_path: Path) -> None:
             assert android.recv(64) == words(4, 0)
             assert native.status()["android"]["minfree"] == [{"pages": 18432, "adj": 0}]
             assert native.status()["android"]["connections"] == 1
-            assert bench.orders == [REGISTER]
+            assert bench.orders == [REGISTER_RECORD]
             app.kill()
     finally:
         bench.close()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lmkd.guard.commands import KILL_ASKED
 from lmkd.guard.exchange import Exchange
 from lmkd.helper import orders
-from lmkd.helper.entry import FREEZE, FREEZE_SAID, HAS_PRIORITY, PRIVILEGED, TRIM, TRIM_SAID
+from lmkd.helper.entry import FREEZE, FREEZE_SAID, HAS_PRIORITY, PRIVILEGED, RECORD, TRIM, TRIM_SAID
 from lmkd.helper.orders import ANSWER, ORDER, Orders
 from lmkd.helper.scout import Scout
 from lmkd.model import FLAG_DECLARED_FOREGROUND, FLAG_FREEZE, FLAG_TRIM, Candidate, Kill, Victim
@@ -193,6 +193,23 @@ def test_purging_forgets_what_one_process_has_set(bench: Bench, proc: FakeProc) 
     bench.set(11, 900, owner=78)
     assert bench.order(orders.PURGE)[0] == orders.DONE
     assert (bench.row(10).priority, bench.row(11).priority) == (0, 900)
+
+
+def test_a_record_is_known_as_such_until_somebody_sets_it_by_another_way(bench: Bench) -> None:
+    def is_record() -> bool:
+        slot = bench.orders.registry.find(10)
+        assert slot is not None
+        return bool(slot.flags & RECORD)
+
+    bench.order(orders.REGISTER_RECORD, 10, 900, ROOT | HAS_PRIORITY)
+    assert is_record()
+    bench.order(orders.REGISTER, 10, flags=orders.NAME_SAID, name=b"mine", owner=78)
+    assert is_record(), "a name that its user gives takes nothing over"
+    bench.set(10, 800, ROOT)
+    assert not is_record()
+    bench.order(orders.REGISTER, 11, flags=ROOT | orders.NAME_SAID, name=b"x")
+    slot = bench.orders.registry.find(11)
+    assert slot is not None and not slot.flags & RECORD
 
 
 def test_when_it_is_full_the_dead_make_room(bench: Bench, proc: FakeProc) -> None:
