@@ -64,6 +64,7 @@ class Exchange:
         self._notices: Notices | None = None
         self.slots = self._view[_SLOTS:]
         """What ``helper.registry`` keeps: it outlives the helper."""
+        self.android = self._view[_ANDROID : _ANDROID + ANDROID_BYTES]  # what one talker tells the next
         self.reader, self.writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.post_reader, self.post_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._unread = b""
@@ -135,11 +136,6 @@ class Exchange:
     def set_store_busy(self, busy: bool) -> None:
         """Say before and after it that the kernel works on a device for us: it holds the device's lock meanwhile."""
         _WORDS.pack_into(self._view, _BUSY, int(busy))
-
-    @property
-    def android(self) -> memoryview:
-        """What Android's clients have said that the next talker has to know; the talkers alone look at it."""
-        return self._view[_ANDROID : _ANDROID + ANDROID_BYTES]
 
     @property
     def log_position(self) -> int:
