@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _socket
+import os
 import struct
 
 from lmkd.control.hands import Peer, Process
@@ -25,7 +26,16 @@ def peer_of(connection: _socket.socket, number: int, control_gid: int, proc: str
     pid, uid, gid = _CREDENTIALS.unpack(data)
     privileged = uid == 0 or (control_gid >= 0 and control_gid in (gid, *_groups(connection)))
     stat = parse_stat(read_once(f"{proc}/{pid}/stat") or b"")
-    return Peer(number, pid, uid, privileged, stat.start_ticks if stat is not None else 0)
+    foreign = _pid_namespace(proc, str(pid)) not in ("", _pid_namespace(proc, "self"))
+    return Peer(number, pid, uid, privileged, stat.start_ticks if stat is not None else 0, foreign)
+
+
+def _pid_namespace(proc: str, pid: str) -> str:
+    """pid_namespaces(7); empty without CONFIG_PID_NS, and of who is gone."""
+    try:
+        return os.readlink(f"{proc}/{pid}/ns/pid")
+    except OSError:
+        return ""
 
 
 def _groups(connection: _socket.socket) -> tuple[int, ...]:

@@ -24,7 +24,7 @@ class Peer:
     """Who is at the other end, as the kernel told when it connected (SO_PEERCRED, SO_PEERGROUPS).
 
     ``start_ticks`` is its start time, 0 when it had gone already; ``number`` is that of the connection, never used
-    twice by one talker.
+    twice by one talker; ``foreign``: it lives in another pid namespace, so the process ids that it knows are not ours.
     """
 
     number: int
@@ -33,6 +33,7 @@ class Peer:
     privileged: bool
     """root, or in the group ``control.group``: may do all."""
     start_ticks: int = 0
+    foreign: bool = False
 
 
 @value

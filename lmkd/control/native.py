@@ -167,10 +167,18 @@ class NativeSession:
 
     def _register(self, fields: dict[str, Any]) -> int:
         pid = self._target(fields)
-        if len(self._registered) >= REGISTERED_MAX:
+        if len(self._registered) >= REGISTERED_MAX and pid not in self._registered:
+            self._registered = {known: start for known, start in self._registered.items() if self._lives(known, start)}
+        if len(self._registered) >= REGISTERED_MAX and pid not in self._registered:
             raise ControlError(f"one connection registers at most {REGISTERED_MAX} processes")
         wish = Wish(pid, fields["priority"], fields["name"], fields["group"], fields["trim"], fields["freeze"])
         return self._hands.register(self._peer, wish)
+
+    def _lives(self, pid: int, start: int) -> bool:
+        try:
+            return self._hands.process(pid).start_ticks == start
+        except ControlError:
+            return False
 
     def _replies(self, request: Request, answer: Answer) -> Iterable[bytes]:
         op, ident = request.op, request.id
@@ -190,8 +198,8 @@ class NativeSession:
         fields |= {"class": class_of(answer.priority), "previous": answer.previous}
         known = self._hands.registered(pid)
         if op == "register":
-            self._registered[pid] = known.start_ticks if known is not None else 0
             if known is not None:
+                self._registered[pid] = known.start_ticks
                 fields |= {"name": known.name or self._name, "trim": known.trim, "freeze": known.freeze}
             return {"registered": fields}
         if op in ("clear", "unregister"):
@@ -201,9 +209,8 @@ class NativeSession:
     # Notices.
 
     def _is_mine(self, victim: VictimNotice) -> bool:
-        start = self._registered.get(victim.pid)
-        own = victim.pid == self._peer.pid and self._peer.start_ticks in (0, victim.start_ticks)
-        return own or (start is not None and start in (0, victim.start_ticks))
+        who = (victim.pid, victim.start_ticks)
+        return who == (self._peer.pid, self._peer.start_ticks) or self._registered.get(victim.pid) == victim.start_ticks
 
     def _event(self, event: dict[str, Any], dropped: int) -> bytes | None:
         if self._following is not None:

@@ -16,7 +16,7 @@ from lmkd.guard.exchange import Exchange
 from lmkd.helper import orders
 from lmkd.helper.entry import FREEZE, FREEZE_SAID, HAS_PRIORITY, PRIVILEGED, RECORD, TRIM, TRIM_SAID
 from lmkd.helper.given import read_given
-from lmkd.helper.registry import NAME_BYTES, SLOTS, SLOTS_OF_USER, Registry, Slot
+from lmkd.helper.registry import NAME_BYTES, SLOTS, SLOTS_OF_USER, SLOTS_OF_USERS, Registry, Slot
 from lmkd.helper.source import ExchangeSource
 from lmkd.kernel.pinned import read_once
 from lmkd.plan import Plan
@@ -118,8 +118,7 @@ class OrderHands:
 
     def register(self, peer: Peer, wish: Wish) -> int:
         """See ``Hands.register``."""
-        process = self.process(wish.pid)
-        require_own(peer, process, self._plan.control_group)
+        process = self._meant(peer, wish.pid)
         name = (wish.name or "").encode("utf-8", "replace")
         if len(name) > NAME_BYTES:
             raise ControlError(f"the name is over {NAME_BYTES} bytes")
@@ -134,9 +133,7 @@ class OrderHands:
 
     def remove(self, peer: Peer, pid: int) -> int:
         """See ``Hands.remove``."""
-        process = self.process(pid)
-        require_own(peer, process, self._plan.control_group)
-        return self._order(orders.REMOVE, peer, process)
+        return self._order(orders.REMOVE, peer, self._meant(peer, pid))
 
     def purge(self, peer: Peer) -> int:
         """See ``Hands.purge``."""
@@ -147,14 +144,12 @@ class OrderHands:
         if not pid:
             require_all(peer, self._plan.control_group)
             return self._order(orders.PAGE_OUT, peer, kib=kib)
-        process = self.process(pid)
-        require_own(peer, process, self._plan.control_group)
-        return self._order(orders.PAGE_OUT, peer, process, kib=kib)
+        return self._order(orders.PAGE_OUT, peer, self._meant(peer, pid), kib=kib)
 
     def kill(self, peer: Peer, pid: int) -> int:
         """See ``Hands.kill``."""
         require_all(peer, self._plan.control_group)
-        return self._order(orders.END, peer, self.process(pid))
+        return self._order(orders.END, peer, self._meant(peer, pid))
 
     def reload(self, peer: Peer) -> int:
         """See ``Hands.reload``."""
@@ -195,6 +190,16 @@ class OrderHands:
         given, self._given = self._given, None
         return None if given is None else read_given(self._plan.proc, self._lmkds()[-1], given)
 
+    def _meant(self, peer: Peer, pid: int) -> Process:
+        """Whom an order is about; ControlError when that is not the peer's to say."""
+        if peer.foreign and pid != peer.pid:
+            raise ControlError("lmkd does not know the process ids of your pid namespace: leave pid out")
+        process = self.process(pid)
+        if pid == peer.pid and process.start_ticks != peer.start_ticks:
+            raise ControlError(f"process {pid}, which has connected, is gone")
+        require_own(peer, process, self._plan.control_group)
+        return process
+
     def _order(
         self, operation: int, peer: Peer, process: Process | None = None, flags: int = 0, priority: int = 0,
         group: int = 0, kib: int = 0, name: bytes = b"",
@@ -229,11 +234,13 @@ class OrderHands:
         return {
             orders.DONE: "",
             orders.GONE: "there is no such process any more, or none that can be registered",
-            orders.FULL: f"there is no room: {SLOTS} processes, {SLOTS_OF_USER} of one user, can be registered",
+            orders.FULL: f"there is no room: {SLOTS} processes can be registered, {SLOTS_OF_USERS} by users without "
+            f"rights, {SLOTS_OF_USER} by one of them",
             orders.RULED: f"{where} gives its priority: {may} change it",
             orders.RAISES: f"it would become more important than it is: {may} do that",
             orders.HELD: f"it was set by root or its like: {may} change it",
             orders.PROTECTED: "it is protected: what is protected is never ended",
+            orders.LATER: "something was paged out just now: once a second is enough",
             orders.IDLE: "there is nothing of it that can be paged out",
         }.get(code, "lmkd's helper does not know this order")
 

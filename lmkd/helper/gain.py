@@ -24,6 +24,8 @@ GROWN = 2
 """One that is so many times the size that it had when its pages were looked at is another application by now."""
 CHANCE = 0.12
 """So far from the average a sample may be by chance: what is hardly farther counts hardly."""
+PRIVATE_MIN_KIB, SHARE_WORTH = 2048, 4
+"""Below this, how much a forked child shares with its parent is not worth walking its page tables."""
 
 
 def is_to_be_weighed(entry: Entry) -> bool:
@@ -66,3 +68,14 @@ def gain_kib(entry: Entry, sizes: Sizes, store_share: float, mean: float) -> int
     """What the death of this process returns."""
     stored = int(sizes.swapped_kib * share_of(entry.weight, store_share, mean))
     return max(0, sizes.anon_kib - entry.shared_kib) + stored + sizes.tables_kib + PROCESS_KIB
+
+
+def may_share(entry: Entry, parent: Entry | None, sizes: Sizes) -> bool:
+    """Could enough be shared with the parent that a walk through the page tables is worth its time?
+
+    The walk also holds the memory of a victim that dies meanwhile, so it must be rare: a child cannot share more
+    than its parent has.
+    """
+    if not entry.forked or parent is None or parent.sizes is None or sizes.anon_kib < PRIVATE_MIN_KIB:
+        return False
+    return (parent.sizes.anon_kib + parent.sizes.swapped_kib) * SHARE_WORTH >= sizes.anon_kib

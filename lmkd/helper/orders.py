@@ -12,6 +12,7 @@ from lmkd.helper.entry import FREEZE, FREEZE_SAID, HAS_PRIORITY, PRIVILEGED, REC
 from lmkd.helper.registry import Registry, Slot
 from lmkd.kernel.clock import now_ms
 from lmkd.model import PRIORITY_NEVER
+from lmkd.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ ORDER = struct.Struct("=IBBhiQIiQIi32s")
 ANSWER = struct.Struct("=IBhhi")
 """Number, code, priority now and before, the rule that refuses or -1."""
 REGISTER, REMOVE, PURGE, PAGE_OUT, END, RELOAD, LOOK, REGISTER_RECORD = range(1, 9)
+PREFERENCES = HAS_PRIORITY | TRIM | TRIM_SAID | FREEZE | FREEZE_SAID
 NAME_SAID, GROUP_SAID = 64, 128
 """Flags of an order beside those of a slot (of which it has no ``RECORD``)."""
-DONE, GONE, FULL, RULED, RAISES, HELD, PROTECTED, UNKNOWN, IDLE, NEW_PLAN = range(10)
+DONE, GONE, FULL, RULED, RAISES, HELD, PROTECTED, UNKNOWN, IDLE, NEW_PLAN, LATER = range(11)
 """NEW_PLAN, with the number 0, answers nothing: what is the rule elsewhere is the guard's descriptor of a plan."""
 FRESH_MS = 200.0
-SAY_EVERY_MS = 1000.0
+SAY_EVERY_MS = PAGE_OUT_EVERY_MS = 1000.0
+"""For all without rights together: what they cause in the records."""
 
 
 class Orders:
@@ -46,7 +49,7 @@ class Orders:
         self._guard_pid = guard_pid
         self._refresh = refresh
         self._refreshed_ms = 0.0
-        self._said_ms = -SAY_EVERY_MS
+        self._said_ms = self._paged_ms = -SAY_EVERY_MS
         self.registry = scout.registry = Registry(exchange.slots)
         self.changed = False
         """Something that the candidates' table shows was changed."""
@@ -65,7 +68,7 @@ class Orders:
         elif operation == PURGE:
             code = self._purge(owner, owner_start)
         elif operation == PAGE_OUT:
-            code = self._page_out(pid, start, kib)
+            code = self._page_out(pid, start, kib, bool(flags & PRIVILEGED))
         elif operation == END:
             code = self._end(pid, start, owner)
         elif operation == RELOAD:
@@ -98,27 +101,41 @@ class Orders:
             known = self._scout.identity(pid)
         return known is not None and known[0] == start
 
+    def _is_of(self, pid: int, uid: int) -> bool:
+        """Is it still this user's? The talker looked some time ago, and a setuid program changes that."""
+        for again in (False, True):
+            if again:
+                self._scout.renew(pid)
+            entry = self._scout.entry(pid)
+            if entry is not None and entry.sizes is not None and entry.sizes.user == uid:
+                return True
+        return False
+
     def _register(self, wish: Slot, record: int) -> tuple[int, int, int, int]:
         if wish.pid == 1 or not self._known(wish.pid, wish.start_ticks):
+            return GONE, 0, 0, -1
+        if not wish.flags & PRIVILEGED and not self._is_of(wish.pid, wish.uid):
             return GONE, 0, 0, -1
         entry = self._scout.entry(wish.pid)
         assert entry is not None
         before = entry.priority
         old = self.registry.find(wish.pid, wish.start_ticks)
         if not wish.flags & PRIVILEGED:
-            if old is not None and old.flags & PRIVILEGED and wish.flags & (HAS_PRIORITY | TRIM_SAID | FREEZE_SAID):
+            if old is not None and old.flags & PRIVILEGED and wish.flags & (PREFERENCES | GROUP_SAID):
                 return HELD, before, before, -1
             if wish.flags & HAS_PRIORITY and entry.rule >= 0:
                 return RULED, before, before, entry.rule
             if wish.flags & HAS_PRIORITY and wish.priority < entry.base_adj:
                 return RAISES, before, before, -1
+        elif old is not None and not old.flags & PRIVILEGED and entry.rule >= 0:
+            old = replace(old, flags=old.flags & ~PREFERENCES)  # what the rule kept from being in force stays so
         slot = merged(old, wish, record)
         if not self.registry.put(slot):
             self.tidy()
             if not self.registry.put(slot):
                 return FULL, before, before, -1
         now = self._renew(wish.pid, before, wish.owner, bool(wish.flags & PRIVILEGED))
-        return DONE, now, before, -1
+        return DONE if self.registry.find(wish.pid) is not None else GONE, now, before, -1
 
     def _remove(self, pid: int, start: int, privileged: bool) -> tuple[int, int, int]:
         slot = self.registry.find(pid, start)
@@ -152,13 +169,17 @@ class Orders:
             self._exchange.post("set", fields)
         return now
 
-    def _page_out(self, pid: int, start: int, kib: int) -> int:
+    def _page_out(self, pid: int, start: int, kib: int, privileged: bool) -> int:
         if not pid:
             self._refresh()
             self._care.trim(kib, self._scout.idle_since_ms())
             return DONE
         if not self._known(pid, start):
             return GONE
+        if not privileged:
+            if now_ms() - self._paged_ms < PAGE_OUT_EVERY_MS:
+                return LATER
+            self._paged_ms = now_ms()
         self._look()
         return DONE if self._care.page_out(pid, kib) else IDLE
 

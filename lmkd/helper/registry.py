@@ -11,9 +11,11 @@ from lmkd.helper.entry import PRIVILEGED
 from lmkd.values import value
 
 SLOTS = 256
-SLOTS_OF_USER = 64
-"""Of them, those that one user without privileges may fill."""
+SLOTS_OF_USER, SLOTS_OF_USERS = 64, 192
+"""Of them, those that one user without privileges may fill, and all of these users together."""
 _SLOT = struct.Struct("=IiQIhBxIiQ32s")
+_OWN, _OWN_AT = struct.Struct("=I2xB"), 16
+"""User and flags of a slot."""
 _TURN = struct.Struct("=I")
 SLOTS_BYTES = SLOTS * _SLOT.size
 NAME_BYTES = 32
@@ -103,8 +105,9 @@ class Registry:
 
     def _free(self, slot: Slot) -> int | None:
         if not slot.flags & PRIVILEGED:
-            uids = (struct.unpack_from("=I", self._view, place * _SLOT.size + 16)[0] for place in self._places.values())
-            if sum(uid == slot.uid for uid in uids) >= SLOTS_OF_USER:
+            rows = (_OWN.unpack_from(self._view, place * _SLOT.size + _OWN_AT) for place in self._places.values())
+            uids = [uid for uid, flags in rows if not flags & PRIVILEGED]
+            if uids.count(slot.uid) >= SLOTS_OF_USER or len(uids) >= SLOTS_OF_USERS:
                 return None
         taken = set(self._places.values())
         return next((place for place in range(SLOTS) if place not in taken), None)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import os
 
-from lmkd.helper.entry import Classes, Entry, base_adj_of, take_set
+from lmkd.helper.entry import PRIVILEGED, Classes, Entry, base_adj_of, take_set
 from lmkd.helper.facts import Matcher
-from lmkd.helper.gain import gain_kib, is_to_be_weighed, mean_weight, weight_of
+from lmkd.helper.gain import gain_kib, is_to_be_weighed, may_share, mean_weight, weight_of
 from lmkd.helper.mirror import Mirror
 from lmkd.helper.sample import sample_pages, shares_of
 from lmkd.kernel.clock import now_ms
@@ -32,10 +32,7 @@ if TYPE_CHECKING:
     from lmkd.kernel.process import Sizes
     from lmkd.plan import Plan
 
-PRIVATE_MIN_KIB = 2048
-"""Below this, how much a forked child shares with its parent is not worth walking its page tables."""
 GROWN_MIN_KIB = 1024
-SHARE_WORTH = 4
 COMMAND_MIN_KIB = 256
 """Nobody smaller is ended, so nobody smaller has to be known again; of a dying process it cannot be read any more."""
 DEAD_KEPT = 8
@@ -159,6 +156,8 @@ class Scout:
             if sizes is None:
                 self._bury(pid)
                 continue
+            if entry.sizes is not None and entry.sizes.user != sizes.user:
+                entry = self._change_user(pid, entry, sizes.user)
             self._watch_growth(pid, entry, sizes)
             self._watch_activity(pid, entry, sizes)
             entry.sizes = sizes
@@ -169,8 +168,16 @@ class Scout:
                 adj = read_oom_score_adj(self._proc, pid)
                 if adj is not None:
                     entry.priority = adj
-            if private and self._may_share(entry, sizes):
+            if private and may_share(entry, self._entries.get(entry.parent), sizes):
                 entry.shared_kib = max(0, sizes.anon_kib - read_private_kib(self._proc, pid, sizes.anon_kib))
+
+    def _change_user(self, pid: int, entry: Entry, user: int) -> Entry:
+        """It is another user's now, such as after a setuid program: what its former one set is of no account."""
+        slot = self.registry.find(pid, entry.start) if self.registry is not None else None
+        if self.registry is not None and slot is not None and not slot.flags & PRIVILEGED and slot.uid != user:
+            self.registry.drop(pid)
+        self._identify(pid, again=True)
+        return self._entries.get(pid, entry)
 
     def weigh(self, page_bytes: int) -> None:
         """Look into pages of a few of those whose pages are not known."""
@@ -205,17 +212,6 @@ class Scout:
                 )
             )
         return found
-
-    def _may_share(self, entry: Entry, sizes: Sizes) -> bool:
-        """Could enough be shared with the parent that a walk through the page tables is worth its time?
-
-        The walk also holds the memory of a victim that dies meanwhile, so it must be rare: a child cannot share more
-        than its parent has.
-        """
-        parent = self._entries.get(entry.parent)
-        if not entry.forked or parent is None or parent.sizes is None or sizes.anon_kib < PRIVATE_MIN_KIB:
-            return False
-        return (parent.sizes.anon_kib + parent.sizes.swapped_kib) * SHARE_WORTH >= sizes.anon_kib
 
     def parents(self) -> list[tuple[int, int]]:
         """(pid, parent when it was first seen) of all known processes."""

@@ -50,6 +50,7 @@ class Resident:
         _signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGCHLD):
             _signal.signal(number, _ignore)
+        self._ready = False
         self._helper_due_ms = 0.0
         self._helper_again_ms = HELPER_AGAIN_MS
         self._helper_started_ms = now_ms()
@@ -79,23 +80,26 @@ class Resident:
             self._guard.note(event, fields, level)
         self._open_triggers()
         self._settle_in()
-        ready = False
         while True:
             causes = self._guard.turn()
             self._join_pages()
             if "helper" in causes:
-                for event, fields, level in self._exchange.posts():
-                    self._guard.note(event, fields, level)
-                    if event == KILL_ASKED:
-                        self._ask_kill(dict(fields))
-                    elif event == "helper_started" and not ready:
-                        ready = True
-                        self._announce()
+                self._take_posts()
             if "signal" in causes and self._take_signals():
                 return self._stop()
             if not self._guard.helper and now_ms() >= self._helper_due_ms and self._guard.state.level != "critical":
                 self._start_helper()
                 self._keep_memory()
+
+    def _take_posts(self) -> None:
+        """Record what the helper says, and act on what of it is for us."""
+        for event, fields, level in self._exchange.posts():
+            self._guard.note(event, fields, level)
+            if event == KILL_ASKED:
+                self._ask_kill(dict(fields))
+            elif event == "helper_started" and not self._ready:
+                self._ready = True
+                self._announce()
 
     def _open_meter(self, plan: Plan) -> FaultMeter | None:
         if not plan.settings.fault_meter:

@@ -31,6 +31,7 @@ class FakeSource:
         self.orders: list[tuple[Any, ...]] = []
         self.slots: dict[int, Registered] = {}
         self.answer = Answer()
+        self.ended: set[int] = set()
 
     def status(self) -> Mapping[str, Any]:
         if self.trouble is not None:
@@ -54,7 +55,7 @@ class FakeSource:
         return iter(self.rows)
 
     def process(self, pid: int) -> Process:
-        if pid >= 10_000:
+        if pid >= 10_000 or pid in self.ended:
             raise ControlError(f"there is no process {pid}")
         return Process(pid, 1000 + pid, 1000, f"app{pid}")
 

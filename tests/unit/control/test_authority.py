@@ -20,6 +20,7 @@ from lmkd.guard.exchange import Exchange
 from lmkd.helper import orders
 from lmkd.helper.entry import PRIVILEGED
 from lmkd.helper.orders import ANSWER, ORDER
+from lmkd.values import replace
 from tests.unit.guard.test_exchange import close
 from tests.unit.plans import FakeProc, make_plan, make_rule
 
@@ -150,6 +151,39 @@ def test_a_user_orders_for_his_own_processes_only(bench: Bench) -> None:
     assert (number, operation, priority, pid, start, uid) == (1, orders.REGISTER, 900, 10, 1000, 1000)
     assert (owner, owner_start, flags & PRIVILEGED) == (6, 60, 0)
     assert bytes(name).rstrip(b"\0") == "näme".encode()
+
+
+def test_who_lives_in_another_pid_namespace_can_mean_only_itself(bench: Bench) -> None:
+    stranger = replace(ROOT, pid=10, start_ticks=1000, foreign=True)
+    asks: list[Callable[[int], int]] = [
+        lambda pid: bench.hands.register(stranger, Wish(pid, 900)), lambda pid: bench.hands.remove(stranger, pid),
+        lambda pid: bench.hands.trim(stranger, pid, 0), lambda pid: bench.hands.kill(stranger, pid),
+    ]  # fmt: skip
+    for ask in asks:
+        with pytest.raises(ControlError, match="pid namespace: leave pid out"):
+            ask(11)
+        ask(10)
+        assert bench.order()[4] == 10
+
+
+def test_who_has_the_process_id_of_a_peer_that_is_gone_is_not_the_peer(bench: Bench) -> None:
+    for start in (999, 0):
+        gone = replace(ROOT, pid=10, start_ticks=start)
+        with pytest.raises(ControlError, match="process 10, which has connected, is gone"):
+            bench.hands.register(gone, Wish(10, -1000))
+    assert bench.hands.take_numbers() == []
+
+
+@pytest.mark.parametrize(("other", "foreign"), [("pid:[1]", False), ("pid:[2]", True), ("", False)])
+def test_a_peer_of_another_pid_namespace_is_known(bench: Bench, other: str, foreign: bool) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for pid, text in (("self", "pid:[1]"), (str(os.getpid()), other)):
+        folder = bench.proc.root / pid / "ns"
+        folder.mkdir(parents=True, exist_ok=True)
+        if text:
+            (folder / "pid").symlink_to(text)
+    with ours, theirs:
+        assert peer_of(theirs, 1, -1, str(bench.proc.root)).foreign is foreign
 
 
 def test_root_orders_for_all_and_its_orders_say_so(bench: Bench) -> None:

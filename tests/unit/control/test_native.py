@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from lmkd.control.hands import ABOUT_TO_KILL, EVENT, LEVEL, VICTIM, Answer, LevelNotice, VictimNotice, Wish
 from lmkd.control.lines import LINE_BYTES_MAX, line_of
-from lmkd.control.native import NativeSession
+from lmkd.control.native import REGISTERED_MAX, NativeSession
+from lmkd.values import replace
 from tests.unit.control.fakes import ROOT, USER, FakeSource
 
 LOW = LevelNotice("low", "calm", 5.0, 4096, 850.4, "because")
@@ -113,6 +114,24 @@ def test_the_victim_is_told_with_its_grace_on_the_connection_that_registered_it(
     assert talk.told(ABOUT_TO_KILL, victim(10, start=5)) is None, "another process of the same number"
     talk.ask("unregister", pid=10)
     assert talk.told(ABOUT_TO_KILL, victim(10)) is None
+
+
+def test_the_end_of_one_that_has_the_peers_process_id_is_nothing_to_it() -> None:
+    talk = Talk(replace(USER, start_ticks=0))
+    talk.ask("subscribe")
+    assert talk.told(ABOUT_TO_KILL, victim(88, USER.start_ticks)) is None
+
+
+def test_a_launcher_goes_on_registering_when_what_it_registered_has_ended() -> None:
+    talk = Talk()
+    for pid in range(1, REGISTERED_MAX + 1):
+        assert "registered" in talk.ask("register", pid=pid)
+    assert "at most 256" in talk.ask("register", pid=1000)["error"]
+    assert "registered" in talk.ask("register", pid=5), "one that it has already"
+    talk.source.ended = {1, 2, 3}
+    assert "registered" in talk.ask("register", pid=1000)
+    assert talk.told(ABOUT_TO_KILL, victim(1000, 2000)) and talk.told(ABOUT_TO_KILL, victim(4, 1004))
+    assert talk.told(ABOUT_TO_KILL, victim(1, 1001)) is None
 
 
 def test_a_subscriber_is_told_of_its_own_end() -> None:

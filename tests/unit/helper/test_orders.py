@@ -230,10 +230,77 @@ def test_a_kill_is_passed_on_to_the_guard_but_not_of_the_protected(bench: Bench)
 
 
 def test_trims_are_passed_on(bench: Bench) -> None:
-    assert bench.order(orders.PAGE_OUT, 10, kib=64)[0] == orders.DONE
-    assert bench.order(orders.PAGE_OUT, 11)[0] == orders.IDLE
-    assert bench.order(orders.PAGE_OUT, kib=5)[0] == orders.DONE
+    assert bench.order(orders.PAGE_OUT, 10, flags=ROOT, kib=64)[0] == orders.DONE
+    assert bench.order(orders.PAGE_OUT, 11, flags=ROOT)[0] == orders.IDLE
+    assert bench.order(orders.PAGE_OUT, flags=ROOT, kib=5)[0] == orders.DONE
     assert bench.care.asked == [(10, 64), (11, 0), (0, 5)]
+
+
+def test_users_without_rights_do_not_fill_the_records_with_what_they_page_out(bench: Bench) -> None:
+    assert bench.order(orders.PAGE_OUT, 10)[0] == orders.DONE
+    assert [bench.order(orders.PAGE_OUT, pid)[0] for pid in (10, 11)] == [orders.LATER] * 2
+    assert bench.order(orders.PAGE_OUT, 10, flags=ROOT)[0] == orders.DONE
+    bench.orders._paged_ms -= orders.PAGE_OUT_EVERY_MS
+    assert bench.order(orders.PAGE_OUT, 10)[0] == orders.DONE
+
+
+def test_what_was_set_by_a_user_goes_when_the_process_is_anothers(bench: Bench, proc: FakeProc) -> None:
+    """Such as a setuid program, or a login."""
+    bench.set(10, 900, orders.GROUP_SAID, group=7)
+    bench.set(11, 800, ROOT)
+    assert bench.row(10).priority == 900
+    for pid, comm in ((10, b"app"), (11, b"other")):
+        proc.add(pid, comm=comm, adj=proc.adj(pid), uid=0)
+    assert (bench.row(10).priority, bench.row(11).priority) == (0, 800)
+    assert bench.orders.registry.pids() == [11]
+    assert proc.adj(10) == 0
+
+
+def test_between_the_talkers_look_and_the_order_it_may_have_become_anothers(bench: Bench, proc: FakeProc) -> None:
+    proc.add(10, comm=b"app", uid=0)
+    for _ in range(2):
+        assert bench.set(10, 900)[0] == orders.GONE
+    assert bench.orders.registry.pids() == [] and bench.row(10).priority == 0
+    proc.add(10, comm=b"app", uid=UID)
+    assert bench.set(10, 900)[0] == orders.DONE, "and back, before anybody has looked"
+    assert bench.row(10).priority == 900
+
+
+def test_a_rule_by_user_is_asked_anew_when_the_user_changes(tmp_path: Path) -> None:
+    proc = FakeProc(tmp_path)
+    proc.add(10, uid=UID)
+    bench = Bench(make_plan(tmp_path, rules=(make_rule("user", "root", 600),)))
+    assert bench.row(10).priority == 0
+    proc.add(10, uid=0)
+    bench.publish()
+    assert bench.row(10).priority == 600
+    close(bench.exchange)
+
+
+def test_a_user_does_not_put_what_root_has_set_into_a_group_of_his(bench: Bench) -> None:
+    bench.set(10, 100, ROOT)
+    assert bench.order(orders.REGISTER, 10, flags=orders.GROUP_SAID, group=7)[0] == orders.HELD
+    assert bench.order(orders.REGISTER, 10)[0] == orders.DONE, "to be told of its end is for everybody"
+
+
+def test_roots_word_does_not_lend_its_weight_to_what_a_user_said(tmp_path: Path, bench: Bench) -> None:
+    bench.set(10, 900, TRIM_SAID)
+    bench.plan = make_plan(tmp_path, rules=(make_rule("comm", "app", 100, trim=True),))
+    bench.again()
+    assert bench.row(10).priority == 100
+    bench.order(orders.REGISTER, 10, flags=ROOT | orders.NAME_SAID, name=b"x")
+    assert bench.row(10).priority == 100 and bench.row(10).flags & FLAG_TRIM
+
+
+def test_users_cannot_keep_root_out_of_the_registry(bench: Bench, proc: FakeProc) -> None:
+    for pid in range(1000, 1260):
+        proc.add(pid, uid=UID + pid % 20)
+    bench.scout.scan()
+    bench.publish()
+    codes = [bench.set(pid, 900, uid=UID + pid % 20)[0] for pid in range(1000, 1260)]
+    assert (codes.count(orders.DONE), codes.count(orders.FULL)) == (192, 68)
+    assert [bench.set(pid, 900, ROOT)[0] for pid in range(1192, 1256)] == [orders.DONE] * 64
+    assert bench.set(1256, 900, ROOT)[0] == orders.FULL
 
 
 def test_a_reload_is_a_signal_to_the_guard(bench: Bench) -> None:

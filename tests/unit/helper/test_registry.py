@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lmkd.guard.exchange import SLOTS_BYTES as ROOM
 from lmkd.helper.entry import HAS_PRIORITY, PRIVILEGED
-from lmkd.helper.registry import SLOTS, SLOTS_BYTES, SLOTS_OF_USER, Registry, Slot
+from lmkd.helper.registry import SLOTS, SLOTS_BYTES, SLOTS_OF_USER, SLOTS_OF_USERS, Registry, Slot
 from lmkd.values import replace
 
 
@@ -61,6 +61,21 @@ def test_there_is_an_end_to_them_and_one_user_cannot_take_all() -> None:
     assert more.count(True) == SLOTS - SLOTS_OF_USER and len(registry) == SLOTS
     registry.drop(1)
     assert registry.put(make_slot(5000, flags=PRIVILEGED))
+
+
+def test_what_root_set_of_a_users_processes_takes_nothing_of_his_share() -> None:
+    registry = Registry(memory())
+    for pid in range(1, 100):
+        registry.put(make_slot(pid, uid=5, flags=PRIVILEGED))
+    taken = [registry.put(make_slot(pid, uid=5)) for pid in range(100, 200)]
+    assert taken.count(True) == SLOTS_OF_USER
+
+
+def test_all_users_together_leave_room_for_root() -> None:
+    registry = Registry(memory())
+    taken = [registry.put(make_slot(pid, uid=pid)) for pid in range(1, SLOTS + 1)]
+    assert taken.count(True) == SLOTS_OF_USERS < SLOTS
+    assert registry.put(make_slot(1000, flags=PRIVILEGED))
 
 
 def test_a_group_is_of_one_user_and_outlives_its_victim_for_a_while() -> None:
