@@ -8,7 +8,7 @@ import select
 from collections import deque
 
 from lmkd.control import protocol
-from lmkd.control.hands import Peer, Session
+from lmkd.control.hands import ABOUT_TO_KILL, Peer, Session
 from lmkd.values import value
 
 SEND_BYTES, SEND_BYTES_LARGE = 8192, 34000
@@ -124,11 +124,13 @@ class Connection:
         message = self.session.notify(kind, payload, self.dropped)
         if message is None:
             return
-        if self._notices >= self.limits.notices or self._notice_bytes + len(message) > self.limits.notice_bytes:
+        urgent = kind == ABOUT_TO_KILL  # before all that waits, and there is room for as many again
+        most, most_bytes = (bound << urgent for bound in (self.limits.notices, self.limits.notice_bytes))
+        if self._notices >= most or self._notice_bytes + len(message) > most_bytes:
             self.dropped += 1
             return
         self.dropped = 0
-        self._out.append((message, True))
+        (self._out.appendleft if urgent else self._out.append)((message, True))
         self._notices += 1
         self._notice_bytes += len(message)
 

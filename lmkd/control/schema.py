@@ -150,7 +150,10 @@ NOTICES: tuple[NoticeKind, ...] = (
                '{"event":{"event":"kill","seq":17,"pid":412,"name":"player",...}}',
                "event=kill seq=17 pid=412 name=player ...",
                (Field("event", "text", "The record's name; its other keys depend on it."),)),
-    NoticeKind("about_to_kill", "A process is ended now: to the connection that registered it, and to its own.",
+    NoticeKind("about_to_kill", "A process is ended now: to the connection that registered it, and to its own. With "
+               "SIGTERM that was sent just before, and whoever neither handles nor blocks it dies of it without having "
+               "read this. With SIGKILL (its class has no grace, or memory does not last so long) the process itself "
+               "reads nothing any more; who else has registered it, such as its launcher, is told.",
                '{"about_to_kill":{"pid":412,"name":"player","signal":"SIGTERM","grace_ms":200,"reason":"..."}}',
                "about_to_kill pid=412 name=player signal=SIGTERM grace_ms=200 dropped=0",
                (Field("pid", "int", "The process."), Field("name", "text", "Its name."),

@@ -206,14 +206,14 @@ class Talker:
     # What is told.
 
     def _tell(self, now_ms: float) -> None:
-        """What has happened since the last turn, to who wants to know."""
-        changed = self._notices.changed()
-        if changed is not None:
-            self._notify(LEVEL, changed, now_ms)
+        """What has happened since the last turn, to who wants to know; first those whose grace is running."""
         for victim in self._notices.victims():
             named = self.hands.with_user(victim)
             self._notify(ABOUT_TO_KILL, named, now_ms)
             self._notify(VICTIM, named, now_ms)
+        changed = self._notices.changed()
+        if changed is not None:
+            self._notify(LEVEL, changed, now_ms)
         if self._follows():
             for event in self._new_events():
                 self._notify(EVENT, event, now_ms)

@@ -120,7 +120,24 @@ WANTED = (
 TALK = ". /lmkd/guest/talk.sh"
 NO_RUNAWAY = "policy: {runaway: false}\n"
 
+# It grows slowly enough that the forecast leaves time for the grace, and ends what is least important first.
+GRACE = """\
+apps:
+  - {name: ui, match: {comm: heartbeat}, priority: foreground}
+  - {name: saver, match: {comm: saver}, priority: cached, grace: 500ms}
+grace: {cached: 0ms}
+policy: {runaway: false}
+"""
+GRACIOUS = (HEARTBEAT, "--background name=player,n=5,size=12M,compress=1,adj=0",
+            "--grow name=camera,rate=6M,limit=90M,compress=1,adj=0,delay=1")  # fmt: skip
+
 TRIALS: tuple[Scenario, ...] = (
+    Scenario(
+        "grace", "an application saves its work in the grace that it has, on a connection older than a reload",
+        load=(HEARTBEAT,), seconds=4, config=GRACE, extra=(TALK, "saver 48"),
+        after=("reload_under_it", "run_load --seconds 17 --seed 1 " + " ".join(GRACIOUS), "saver_told", "lmkd_events"),
+        after_s=45, kinds=("talk", "lmkd_event"),
+    ),
     *(
         Scenario(
             f"cache-{kind}", f"an application with 40 MB of cache that {does}",
