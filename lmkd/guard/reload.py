@@ -52,7 +52,8 @@ class Reload:
         """The new plan, or None after recording why there is none."""
         self.child = 0
         output, self._output = self._output, -1
-        data = os.pread(output, PLAN_BYTES_MAX, 0)
+        # Room for PLAN_BYTES_MAX would be locked in memory, for a moment; some of it for good.
+        data = os.pread(output, min(PLAN_BYTES_MAX, os.fstat(output).st_size), 0)
         code = os.waitstatus_to_exitcode(status)
         try:
             if code != 0:
