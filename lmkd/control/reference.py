@@ -5,6 +5,7 @@ from __future__ import annotations
 from lmkd.control.connection import Limits
 from lmkd.control.protocol import DEFAULT_SOCKET, REPLY_LIMIT_BYTES, REQUEST_LIMIT_BYTES, VERSION
 from lmkd.control.schema import NAMES_MAX, NOTICES, OPS, TEXT_MAX, Field, NoticeKind, Op
+from lmkd.helper.registry import SLOTS, SLOTS_OF_USER, SLOTS_OF_USERS
 from lmkd.model import CLASSES
 
 _LIMITS = Limits()
@@ -29,7 +30,11 @@ the same version, so ignore those that you do not know.
 The kernel says who a client is (`SO_PEERCRED`, `SO_PEERGROUPS`) at the moment when it connects. root and the members
 of the group `control.group`, where that group exists, may do all. Everybody may read, register processes of his own
 user, and make them less important than they are; what a rule of the configuration says of a process, and what root
-set for it, only root and the group can change. A process is of the user that all its user ids name.
+set for it, only root and the group can change. A process is of the user that all its user ids name; when it becomes
+another's (a setuid program, a login), what its former user had set for it is forgotten.
+
+Process ids are those of lmkd's pid namespace. A client in another one, such as in a container, can mean only itself:
+it leaves `pid` out. A container's root that is the host's (no user namespace) is root here, if it gets at the socket.
 
 ## Limits
 
@@ -48,6 +53,8 @@ A reload leaves the connections as they are, with all that they have subscribed 
 `control.socket`, `control.android_socket` or `control.android_release` ends them all, and one that changes
 `control.group` those of others than root: connect again. So do when lmkd was started anew, or its helper, which
 happens when it has died. What was registered stays until its process ends, or lmkd.
+
+{SLOTS} processes can be registered, {SLOTS_OF_USERS} of them by users without rights, {SLOTS_OF_USER} by one of these.
 """
 _PRIORITIES = """\
 ## Priorities

@@ -121,7 +121,8 @@ OPS: tuple[Op, ...] = (
        (_pid(True), Field("priority", "priority", _PRIORITY.doc, required=True)),
        '{"set":{"pid":412,"name":"player","priority":900,"class":"cached","previous":0}}', _CHANGED),
     Op("clear", "Forget all that was set for a process.", OWN, (_pid(True),), '{"cleared":{"pid":412,...}}', _CHANGED),
-    Op("trim", "Page memory out to the store. The records (`trim`) tell what came of it.", OWN,
+    Op("trim", "Page memory out to the store. The records (`trim`) tell what came of it. Users without rights: once a "
+       "second, all of them together.", OWN,
        (_pid(False, "The process, idle or not; if left out all that are idle, for root and the group."),
         Field("kib", "int", "How much, in KiB; 0: all of it.", default=0, high=KIB_MAX)),
        '{"trim":{"asked":true}}', (Field("asked", "bool", "It was passed on."),)),
