@@ -57,6 +57,18 @@ def test_a_hook_knows_what_it_is_told_and_a_good_one_is_silent(script: Script, t
     assert (bench.outcomes, bench.hooks.timeout_ms()) == ([], None)
 
 
+def test_a_child_that_somebody_else_has_told_to_end_is_waited_for_in_silence(script: Script) -> None:
+    bench = Bench()
+    child = os.posix_spawn(script("exit 3"), [script("exit 3")], {})
+    bench.hooks.take(child)
+    bench.hooks.take(0)
+    assert bench.hooks.runs(child) and bench.hooks.timeout_ms() is None
+    bench.finish()
+    assert bench.outcomes == []
+    with pytest.raises(ChildProcessError):
+        os.waitpid(child, 0)
+
+
 @pytest.mark.parametrize(("body", "outcome"), [("exit 3", "ended with 3"), ("kill -9 $$", "ended with -9")])
 def test_how_a_hook_failed_is_reported(script: Script, body: str, outcome: str) -> None:
     bench = Bench()

@@ -82,6 +82,14 @@ def test_it_ends_when_what_was_wanted_has_gone(bench: Bench, pids: tuple[int, ..
     assert [(fields["advised_kib"], level) for _, fields, level in bench.reports] == [(2 * PIECE >> 10, "info")]
 
 
+def test_closed_it_leaves_the_work_at_hand_and_holds_nobody(bench: Bench, pids: tuple[int, ...]) -> None:
+    before = descriptors()
+    bench.trim(ALL_KIB, bench.add(pids[0], 1))
+    bench.pager.turn()
+    bench.pager.close()
+    assert (bench.pager.busy, len(bench.kernel.advised), descriptors()) == (False, 1, before)
+
+
 def test_it_ends_at_once_when_no_more_is_wanted(bench: Bench, pids: tuple[int, ...]) -> None:
     row = bench.add(pids[0], 1)
     bench.trim(ALL_KIB, row)

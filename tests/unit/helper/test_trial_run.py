@@ -232,6 +232,15 @@ def test_a_program_that_is_not_there_is_told_of(tmp_path: Path) -> None:
     assert "cannot be run" in bench.outcomes[0] and bench.next() is None
 
 
+def test_closed_it_says_who_is_still_to_be_waited_for(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "sleep 60")
+    assert bench.trial.close() == 0
+    bench.next()
+    child = bench.trial._child
+    assert child and bench.trial.close() == child
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -15
+
+
 @pytest.mark.parametrize(
     ("changes", "waits"), [({"trial": True}, True), ({"move": True}, True), ({}, False), ({"dry_run": True}, False)]
 )
