@@ -128,8 +128,8 @@ apps:
 grace: {cached: 0ms}
 policy: {runaway: false}
 """
-GRACIOUS = (HEARTBEAT, "--background name=player,n=5,size=12M,compress=1,adj=0",
-            "--grow name=camera,rate=6M,limit=90M,compress=1,adj=0,delay=1")  # fmt: skip
+GRACIOUS = (HEARTBEAT, "--background name=player,n=9,size=12M,compress=1,adj=0",
+            "--grow name=camera,rate=6M,limit=100M,compress=1,adj=0,delay=1")  # fmt: skip
 
 TRIALS: tuple[Scenario, ...] = (
     Scenario(
