@@ -119,20 +119,21 @@ class Connection:
         self._out.extend((message, False) for message in messages)
         self.reply_bytes += sum(map(len, messages))
 
-    def notify(self, kind: str, payload: object) -> None:
-        """Queue a notice if the session wants it and there is room; else it is dropped and counted."""
+    def notify(self, kind: str, payload: object) -> bool:
+        """Queue a notice if the session wants it and there is room; else it is dropped and counted: False."""
         message = self.session.notify(kind, payload, self.dropped)
         if message is None:
-            return
+            return True
         urgent = kind == ABOUT_TO_KILL  # before all that waits, and there is room for as many again
         most, most_bytes = (bound << urgent for bound in (self.limits.notices, self.limits.notice_bytes))
         if self._notices >= most or self._notice_bytes + len(message) > most_bytes:
             self.dropped += 1
-            return
+            return False
         self.dropped = 0
         (self._out.appendleft if urgent else self._out.append)((message, True))
         self._notices += 1
         self._notice_bytes += len(message)
+        return True
 
     def flush(self, now_ms: float) -> None:
         """Send what it takes. PeerGone when it is gone."""

@@ -6,6 +6,7 @@ from lmkd.control.hands import LevelNotice, VictimNotice
 from lmkd.guard.notices import (
     COUNT,
     COUNTS_AT,
+    DROPPED_AT,
     LEVEL,
     LEVEL_AT,
     PRIORITY_HIGH,
@@ -62,6 +63,15 @@ class NoticesReader:
             return 0
         start = COUNTS_AT + 4 * (first - PRIORITY_LOW)
         return sum(self._view[start : start + 4 * (last - first + 1)].cast("I"))
+
+    @property
+    def dropped(self) -> int:
+        """How many notices clients did not get, since lmkd's start: a talker lives shorter than a count must."""
+        return int(COUNT.unpack_from(self._view, DROPPED_AT)[0])
+
+    def drop_one(self) -> None:
+        """One more. The talker alone writes it, and there is one talker at a time."""
+        COUNT.pack_into(self._view, DROPPED_AT, (self.dropped + 1) & 0xFFFFFFFF)
 
     def _last_sequence(self) -> int:
         return int(COUNT.unpack_from(self._view, SEQUENCE_AT)[0])

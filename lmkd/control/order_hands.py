@@ -65,6 +65,10 @@ class OrderHands:
         slots = (registry.find(pid) for pid in registry.pids())
         return [_registered(slot) for slot in slots if slot is not None and slot.flags & RECORD]
 
+    def registered_count(self) -> int:
+        """How many processes have something set or registered."""
+        return len(Registry(self._exchange.slots))
+
     def status(self) -> Mapping[str, Any]:
         """See ``Hands.status``."""
         return {**self._source.status(), **{key: tell() for key, tell in self.status_of.items()}}

@@ -57,6 +57,7 @@ class Talker:
         self._listeners = {one.fileno(): (kind, one) for kind, one in listeners.items()}
         self._orders: dict[int, tuple[Connection, float]] = {}
         self._makers = makers(plan, self.hands, exchange)
+        self.hands.status_of["clients"] = self._clients
         self._number = 0
         self._events_from: int | None = None
         self._empty_ms = clock.now_ms()
@@ -98,6 +99,11 @@ class Talker:
         """End all connections."""
         for connection in list(self.connections.values()):
             self._drop(connection)
+
+    def _clients(self) -> dict[str, int]:
+        """The talker's part of the status."""
+        counts = {"connected": len(self.connections), "registered": self.hands.registered_count()}
+        return {**counts, "dropped": self._notices.dropped}
 
     def _timeout_ms(self) -> float:
         if not self.connections:
@@ -222,7 +228,8 @@ class Talker:
         for connection in list(self.connections.values()):
             if kind not in connection.session.interests:
                 continue
-            connection.notify(kind, payload)
+            if not connection.notify(kind, payload):
+                self._notices.drop_one()
             try:
                 self._flush(connection, now_ms)
             except PeerGone:

@@ -21,7 +21,7 @@ LEVEL = struct.Struct("=IBB2xddi96s")
 """Turn (odd while it is written), level, level before, t_ms, exhaustion_ms, headroom_kib, reason."""
 VICTIM = struct.Struct("=IiQdhBxIi64s16s")
 """Sequence number, pid, start, t_ms, priority, killed (else SIGTERM), predicted_kib, grace_ms, reason, name."""
-SEQUENCE_AT, LEVEL_AT, VICTIMS_AT, COUNTS_AT = 0, 8, 256, 4096
+SEQUENCE_AT, LEVEL_AT, DROPPED_AT, VICTIMS_AT, COUNTS_AT = 0, 8, 192, 256, 4096
 COUNT = struct.Struct("=I")
 PRIORITY_LOW, PRIORITY_HIGH = -1000, 1000
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from lmkd.control.connection import Limits
+from lmkd.control.talker import Talker
 from lmkd.guard.record import Recorder
 from lmkd.helper.orders import ANSWER, LOOK
 from lmkd.model import Note
@@ -164,6 +165,21 @@ def test_one_that_does_not_read_loses_notices_and_is_told_how_many_and_the_last_
         told.append(last)
     assert len(told) + sum(one.get("dropped", 0) for one in told) >= 401
     assert last["dropped"] > 300
+
+
+def test_the_status_tells_of_clients_and_no_count_falls_when_a_talker_ends(talking: Talking) -> None:
+    stuck, asks = talking.client(), talking.client()
+    stuck.ask("subscribe")
+    assert asks.ask("status")["status"]["clients"] == {"connected": 2, "registered": 0, "dropped": 0}
+    for number in range(400):
+        level(talking, ("low", "calm")[number % 2])
+        talking.turns(1)
+    dropped = asks.ask("status")["status"]["clients"]["dropped"]
+    assert dropped == next(iter(talking.talker.connections.values())).dropped > 300
+    following = Talker(talking.plan, talking.exchange, {}, talking._theirs)
+    assert following.hands.status()["clients"] == {"connected": 0, "registered": 0, "dropped": dropped}
+    text = following.hands.metrics()
+    assert f"lmkd_clients_dropped_messages_total {dropped}\n" in text and "lmkd_registered_processes 0\n" in text
 
 
 def test_a_reply_that_is_not_read_ends_the_connection_and_no_other(tmp_path: Path) -> None:
