@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
+from lmkd.cli import watch_parts as parts
 from lmkd.cli.spans import Line, ansi, beside, fitted, line
-from lmkd.cli.watch_parts import (
-    Look,
-    Seen,
-    candidates,
-    candidates_heading,
-    events,
-    events_heading,
-    forecast,
-    memory,
-    memory_heading,
-    pressure,
-    store,
-    store_heading,
-    title,
-)
+from lmkd.cli.watch_parts import Look, Seen
 
 BESIDE_CELLS = 70
 """From this width on what is about memory stands on the left, what is about pressure on the right."""
@@ -31,15 +18,15 @@ def frame(seen: Seen, look: Look, columns: int, rows: int) -> list[Line]:
     """At most ``rows`` lines of at most ``columns`` cells."""
     loose = LOOSE_ROWS if columns >= BESIDE_CELLS else LOOSE_ROWS_BELOW
     blank: list[Line] = [()] if rows >= loose else []
-    top = [title(seen, look, columns), *blank, *bands(seen, look, columns), *blank]
+    top = [parts.title(seen, look, columns), *blank, *bands(seen, look, columns), *blank]
     last = footer(seen, look)
     left = rows - len(top) - len(last) - 2 - len(blank)
     if left < 4:
-        return [fitted(one, columns) for one in [*top, *last][:rows]]
+        return [fitted(one, columns) for one in [*top[: rows - len(last)], *last]]
     first = (left + 1) // 2 if left > 6 else min(3, left)
-    many = candidates(seen, look, columns, first)
-    few = events(seen, look, columns, left - len(many))
-    body = [candidates_heading(seen, look), *many, *blank, events_heading(seen), *few]
+    many = parts.candidates(seen, look, columns, first)
+    few = parts.events(seen, look, columns, left - len(many))
+    body = [parts.candidates_heading(seen, look), *many, *blank, parts.events_heading(seen), *few]
     empty: list[Line] = [()] * (rows - len(top) - len(body) - len(last))
     return [fitted(one, columns) for one in [*top, *body, *(empty if look.keys else ()), *last]]
 
@@ -48,16 +35,21 @@ def bands(seen: Seen, look: Look, columns: int) -> list[Line]:
     """Memory, store, pressure and forecast: in two columns, or one below the other."""
     if columns < BESIDE_CELLS:
         room = columns
-        left = [memory_heading(seen), *memory(seen, look, room)]
+        left = [parts.memory_heading(seen), *parts.memory(seen, look, room)]
         return [*left, *_right(seen, look, room)]
     room = (columns - GAP) // 2
-    left = [memory_heading(seen), *memory(seen, look, room)]
+    left = [parts.memory_heading(seen), *parts.memory(seen, look, room)]
     return beside(left, _right(seen, look, columns - GAP - room), room, columns - GAP - room, GAP)
 
 
 def _right(seen: Seen, look: Look, room: int) -> list[Line]:
-    about = [*pressure(seen, look, room), *forecast(seen, look, room)]
-    return [store_heading(seen), *store(seen, look, room), PRESSURE_HEADING, *about]
+    return [parts.store_heading(seen), *below_store(seen, look, room)]
+
+
+def below_store(seen: Seen, look: Look, room: int) -> list[Line]:
+    """The column that begins with the store, without its first heading."""
+    about = [*parts.pressure(seen, look, room), *parts.forecast(seen, look, room)]
+    return [*parts.store(seen, look, room), PRESSURE_HEADING, *about]
 
 
 def footer(seen: Seen, look: Look) -> list[Line]:

@@ -60,6 +60,11 @@ def number(fields: Mapping[str, Any], key: str) -> float | None:
     return found if is_number(found) else None
 
 
+def legible(text: str, look: Look) -> str:
+    """Names as this terminal can show them: one from before UTF-8 takes some of its bytes for commands (0x9b: CSI)."""
+    return text if look.unicode else text.encode("ascii", "backslashreplace").decode()
+
+
 def title(seen: Seen, look: Look, room: int) -> Line:
     """Level, headroom, how old the figures are, and the time; as much of it as there is room for."""
     level = format_value(seen.status.get("level"))
@@ -169,7 +174,7 @@ def forecast(seen: Seen, look: Look, room: int) -> list[Line]:
     if pid is None:
         who = "nobody"
     else:
-        name = next((format_value(row.get("name")) for row in seen.rows if row.get("pid") == pid), "?")
+        name = next((legible(format_value(row.get("name")), look) for row in seen.rows if row.get("pid") == pid), "?")
         fast = f"  {format_kib(round(pace))}/s" if pace is not None else ""
         who = f"{cut(name, max(4, room - LABEL - 1 - len(str(pid)) - 2 - len(fast)))}[{format_value(pid)}]{fast}"
     return [line(f"{'consumed':<{LABEL}} {consumed}, ", (text, style)), line(f"{'grows':<{LABEL}} {who}")]
@@ -198,12 +203,12 @@ def candidates(seen: Seen, look: Look, room: int, count: int) -> list[Line]:
     table: list[tuple[str, str, bool, list[str]]] = [
         ("order", "#", True, [format_value(row.get("order")) for row in rows]),
         ("pid", "PID", True, [format_value(row.get("pid")) for row in rows]),
-        ("name", "NAME", False, [format_value(row.get("name")) for row in rows]),
+        ("name", "NAME", False, [legible(format_value(row.get("name")), look) for row in rows]),
         ("priority", "PRIORITY", False, [format_priority(row.get("priority")) for row in rows]),
         ("returns", "RETURNS", True, [_size(row.get("gain_kib")) for row in rows]),
         ("resident", "RESIDENT", True, [_size(row.get("resident_kib")) for row in rows]),
         ("swapped", "SWAPPED", True, [_size(row.get("swapped_kib")) for row in rows]),
-        ("rule", "RULE", False, [_rule(row) for row in rows]),
+        ("rule", "RULE", False, [legible(_rule(row), look) for row in rows]),
     ]
     for optional in ("resident", "swapped"):
         if sum(2 + max(map(cells, (column[1], *column[3]))) for column in table) - 2 > room and optional != look.sort:
@@ -252,5 +257,6 @@ def events(seen: Seen, look: Look, room: int, count: int) -> list[Line]:
     lines = []
     for record, (text, style) in told[-count:] if count > 0 else ():
         when = clock(record.get("timestamp"), look.utc)
-        lines.append(fitted(line((f"{when} ", "dim"), (" ".join(text.split()), style)), room))
+        said = legible(" ".join(text.split()), look)
+        lines.append(fitted(line((f"{when} ", "dim"), (said, style)), room))
     return lines or [line(("nothing yet", "dim"))][:count]

@@ -11,23 +11,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from lmkd.cli import watch_parts as parts
 from lmkd.cli.spans import Line, ansi
-from lmkd.cli.watch_frame import PRESSURE_HEADING, footer
-from lmkd.cli.watch_parts import (
-    Look,
-    Seen,
-    candidates,
-    candidates_heading,
-    events,
-    events_heading,
-    forecast,
-    memory,
-    memory_heading,
-    pressure,
-    store,
-    store_heading,
-    title,
-)
+from lmkd.cli.watch_frame import below_store, footer
+from lmkd.cli.watch_parts import Look, Seen
 
 _FRAME = 4
 """Cells that a frame and its margins take of a line."""
@@ -37,25 +24,25 @@ def picture(seen: Seen, look: Look, columns: int, rows: int) -> list[str]:
     """Exactly ``rows`` lines of at most ``columns`` cells, in colour."""
     left_room = columns // 2
     room = columns - left_room - _FRAME
-    right = [*store(seen, look, room), PRESSURE_HEADING, *pressure(seen, look, room), *forecast(seen, look, room)]
-    left = memory(seen, look, left_room - _FRAME)
+    right = below_store(seen, look, room)
+    left = parts.memory(seen, look, left_room - _FRAME)
     pair = Table.grid(expand=True)
     pair.add_column(width=left_room)
     pair.add_column(width=columns - left_room)
-    pair.add_row(_panel(memory_heading(seen), left, look), _panel(store_heading(seen), right, look))
+    pair.add_row(_panel(parts.memory_heading(seen), left, look), _panel(parts.store_heading(seen), right, look))
     last = footer(seen, look)
     free = rows - 1 - 2 - max(len(left), len(right)) - 4 - len(last)
-    most = candidates(seen, look, columns - _FRAME, (free + 1) // 2)
-    told = events(seen, look, columns - _FRAME, free - len(most))
+    most = parts.candidates(seen, look, columns - _FRAME, (free + 1) // 2)
+    told = parts.events(seen, look, columns - _FRAME, free - len(most))
     told += [()] * (free - len(most) - len(told))
-    parts: tuple[ConsoleRenderable, ...] = (
-        _text(title(seen, look, columns)),
+    shown: tuple[ConsoleRenderable, ...] = (
+        _text(parts.title(seen, look, columns)),
         pair,
-        _panel(candidates_heading(seen, look), most, look),
-        _panel(events_heading(seen), told, look),
+        _panel(parts.candidates_heading(seen, look), most, look),
+        _panel(parts.events_heading(seen), told, look),
         *map(_text, last),
     )
-    return _drawn(Group(*parts), columns)
+    return _drawn(Group(*shown), columns)
 
 
 def _panel(heading: Line, lines: Sequence[Line], look: Look) -> Panel:

@@ -87,6 +87,23 @@ def test_a_name_cannot_move_the_cursor_or_break_the_columns() -> None:
     assert len(starts) == 1
 
 
+def test_a_terminal_from_before_utf_8_gets_ascii_alone() -> None:
+    """0x9b, a byte of the second letter, moves the cursor of such a terminal as ESC [ does."""
+    name = "\u6f22\u015b2J"
+    rows = numbered([row(812, name, 900, 100, rule=name), *ROWS[2:]])
+    records = (event(1, 0, "kill", pid=9, name=name, predicted_kib=2048), event(2, 0, "odd", path=name))
+    seen = replace(SEEN, rows=tuple(rows), events=records)
+    text = shown(seen)
+    assert text.isascii() and text.count("\\u6f22\\u015b2J") >= 4, text
+    assert shown(seen, replace(LOOK, unicode=True)).count(name) >= 4
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 9, 12])
+def test_in_a_low_terminal_trouble_is_still_seen(rows: int) -> None:
+    text = shown(replace(SEEN, trouble="lmkd is not running here"), rows=rows)
+    assert text.endswith("lmkd is not running here") and text.count("\n") < rows
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
