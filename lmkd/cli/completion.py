@@ -110,8 +110,9 @@ def _walk(tree: Definition, first: str, last: str, words: str, current: str) -> 
 _BASH = """\
 # bash completion for lmkd, made by: lmkd completion bash
 _lmkd() {
-    local cur=${COMP_WORDS[COMP_CWORD]} name
+    local cur=${COMP_WORDS[COMP_CWORD]} name typed
     [[ $cur == '=' ]] && cur=
+    typed=${cur//\\\\/}
     COMPREPLY=()
 WALK
     [[ -n $value ]] || value=$flags
@@ -119,10 +120,10 @@ WALK
         case "$word" in
             @files)
                 compopt -o filenames 2>/dev/null
-                while IFS= read -r name; do COMPREPLY+=("$name"); done < <(compgen -f -- "$cur") ;;
+                while IFS= read -r name; do COMPREPLY+=("$name"); done < <(compgen -f -- "$typed") ;;
             @processes)
                 while IFS= read -r name; do
-                    [[ $name == "$cur"* ]] && COMPREPLY+=("$(printf %q "$name")")
+                    [[ $name == "$typed"* ]] && COMPREPLY+=("$(printf %q "$name")")
                 done < <(cat /proc/[0-9]*/comm 2>/dev/null | sort -u) ;;
             @none) ;;
             "$cur"*) COMPREPLY+=("$word") ;;

@@ -92,6 +92,7 @@ def test_bash_completes_files_where_files_are_meant(scripts: Path, tmp_path: Pat
     assert bash(scripts, "check", "my", cwd=tmp_path) == ["my file.yaml"]
     assert bash(scripts, "check", "a.yaml", "b.yaml", "my", cwd=tmp_path) == ["my file.yaml"]
     assert bash(scripts, "run", "--config", "my", cwd=tmp_path) == ["my file.yaml"]
+    assert bash(scripts, "check", "my\\ fi", cwd=tmp_path) == ["my file.yaml"], "the shell has quoted what it completed"
     assert bash(scripts, "run", "--config", "=", "my", cwd=tmp_path) == ["my file.yaml"]
 
 
@@ -101,6 +102,7 @@ def test_bash_completes_processes_and_never_runs_what_one_calls_itself(scripts: 
     with subprocess.Popen([str(tmp_path / name), "60"]) as hostile:
         try:
             assert bash(scripts, "kill", "$(>", cwd=tmp_path) == ["\\$\\(\\>ouch\\)"]
+            assert bash(scripts, "kill", "\\$\\(\\>o", cwd=tmp_path) == ["\\$\\(\\>ouch\\)"]
         finally:
             hostile.kill()
     assert not (tmp_path / "ouch").exists()
