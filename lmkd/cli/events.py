@@ -5,9 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from lmkd.cli.render import add_socket_option, use_colour
-from lmkd.errors import EXIT_OK
+from lmkd.errors import EXIT_OK, ControlError
+
+if TYPE_CHECKING:
+    from lmkd.control.client import ControlClient
+
+GONE_S, AGAIN_S = 5.0, 0.2
+"""How long a follower looks for an lmkd that has ended its connection, as it does after a reload; and how often."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,17 +40,56 @@ def sequence_number(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the events; with --follow until the daemon ends or the person has seen enough."""
+    """Print the events; with --follow until lmkd has gone for good or the person has seen enough."""
+    told = followed(args.socket, args.since) if args.follow else _asked(args.socket, args.since)
+    if args.json:
+        for event in told:
+            print(json.dumps(event), flush=args.follow)
+        return EXIT_OK
+    from lmkd.log import event_printer
+
+    show = event_printer(sys.stdout, use_colour(sys.stdout))
+    for event in told:
+        show(event)
+    return EXIT_OK
+
+
+def _asked(path: str, since: int) -> Iterator[dict[str, Any]]:
     from lmkd.control.client import ControlClient
 
-    with ControlClient(args.socket) as client:
-        if args.json:
-            for event in client.events(args.since, args.follow):
-                print(json.dumps(event), flush=args.follow)
-            return EXIT_OK
-        from lmkd.log import event_printer
+    with ControlClient(path) as client:
+        yield from client.events(since)
 
-        show = event_printer(sys.stdout, use_colour(sys.stdout))
-        for event in client.events(args.since, args.follow):
-            show(event)
-    return EXIT_OK
+
+def followed(path: str, since: int, gone_s: float = GONE_S) -> Iterator[dict[str, Any]]:
+    """The events as they come, each once, also over reloads and restarts. ControlError: no lmkd for ``gone_s``."""
+    from lmkd.control.client import ControlClient
+
+    client, started = ControlClient(path), None
+    while True:
+        try:
+            with client:
+                born = client.status().get("started_ms")
+                since = since if started in (None, born) else 0  # another lmkd numbers its records anew
+                started = born
+                for event in client.events(since, follow=True):
+                    yield event
+                    since = max(since, event["seq"] + 1) if type(event.get("seq")) is int else since
+        except ControlError as error:
+            client = _again(path, error, gone_s)
+
+
+def _again(path: str, error: ControlError, gone_s: float) -> ControlClient:
+    """A new connection; ``error`` again when there is none in time."""
+    from lmkd.control.client import ControlClient
+
+    deadline_s = time.monotonic() + gone_s
+    while True:
+        time.sleep(AGAIN_S)
+        try:
+            client = ControlClient(path)
+            client.status()
+            return client
+        except ControlError:
+            if time.monotonic() >= deadline_s:
+                raise error from None

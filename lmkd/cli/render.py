@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
+from lmkd.cli.spans import cells
 from lmkd.control.protocol import DEFAULT_SOCKET
 from lmkd.log import format_field, format_value, paint, printable
 
@@ -51,18 +52,19 @@ def table(
     headings: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = (), colour: bool = False
 ) -> list[str]:
     """The lines of a table; columns whose index is in ``right`` are aligned to the right, as numbers are."""
-    cells = [list(headings), *([printable(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(headings))]
+    lines = [list(headings), *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(cells(line[column]) for line in lines) for column in range(len(headings))]
     to_right = set(right)
 
     def joined(line: Sequence[str]) -> str:
+        gaps = (" " * (width - cells(cell)) for cell, width in zip(line, widths, strict=True))
         padded = (
-            cell.rjust(width) if column in to_right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+            gap + cell if column in to_right else cell + gap
+            for column, (cell, gap) in enumerate(zip(line, gaps, strict=True))
         )
         return "  ".join(padded).rstrip()
 
-    return [paint(joined(cells[0]), HEADING, colour), *(joined(line) for line in cells[1:])]
+    return [paint(joined(lines[0]), HEADING, colour), *(joined(line) for line in lines[1:])]
 
 
 def groups(fields: Mapping[str, Any], colour: bool = False) -> list[str]:

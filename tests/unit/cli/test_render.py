@@ -42,6 +42,11 @@ def test_colour_is_for_terminals_that_want_it(
     assert use_colour(stream, environment) is coloured
 
 
+def test_columns_are_straight_beside_wide_letters() -> None:
+    lines = table(("NAME", "SIZE"), [("\u6f22\u5b57", "1"), ("plain", "22")], (1,))
+    assert lines == ["NAME   SIZE", "\u6f22\u5b57      1", "plain    22"]
+
+
 @pytest.mark.parametrize(("columns", "width"), [(0, COLUMNS), (1, 30), (48, 48), (80, 80), (300, 300)])
 def test_the_width_is_the_terminals_where_it_knows_it(columns: int, width: int) -> None:
     ours, theirs = os.openpty()
