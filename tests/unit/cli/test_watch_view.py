@@ -18,7 +18,7 @@ from lmkd.cli.watch_words import words
 from lmkd.values import replace
 from tests.unit.cli.pictures import PICTURES, picture
 from tests.unit.cli.terminal import Terminal
-from tests.unit.cli.watch_sample import EVENTS, MEMORY, ROWS, SEEN, STATUS, event, row
+from tests.unit.cli.watch_sample import EVENTS, MEMORY, NOON_S, ROWS, SEEN, STATUS, event, row
 from tests.unit.source_tree import ROOT
 
 LOOK = Look(unicode=False, keys=True, utc=True)
@@ -217,6 +217,34 @@ def test_only_changed_lines_are_sent() -> None:
 def test_now_and_then_all_is_sent_again_for_what_others_wrote_there() -> None:
     _, sent = paint_all([["one", "two"]] * REPAINT_EVERY)
     assert len(sent) == 2 and "one" in sent[1] and "two" in sent[1]
+
+
+@pytest.mark.parametrize("way", [Way(True, True, False), Way(True, False, False), Way(True, True, True)])
+def test_a_line_of_115200_baud_carries_it_ten_times_a_second(way: Way) -> None:
+    """8 data bits, start and stop: 11,520 bytes a second. Every figure changes, and something happens each time."""
+    if way.frames:
+        pytest.importorskip("rich", reason="rich is not installed: its frames are not counted")
+    terminal, sent = Terminal(), []
+
+    def write(text: str) -> None:
+        terminal.feed(text)
+        sent.append(len(text.encode()))
+
+    screen = Screen(write)
+    names = ("\x1b[2J\x1b[31mevil", "\u6f22" * 5, "a name of fifte", "new\nline", "\udcff")
+    for turn in range(2 * REPAINT_EVERY):
+        rows = [
+            {**one, "name": names[(at + turn) % 5], "gain_kib": 1000 * turn + at, "resident_kib": 999 * turn}
+            for at, one in enumerate(SEEN.rows)
+        ]
+        records = [event(9 + turn, turn, "kill", pid=turn, name=names[turn % 5], predicted_kib=turn, reason="x" * 200)]
+        status = {**STATUS, "kills": turn, "headroom": {"total_kib": 70_000 - 333 * turn}}
+        seen = replace(SEEN, rows=tuple(rows), events=(*EVENTS, *records), status=status, clock_s=NOON_S + turn)
+        screen.paint(lines_of(seen, replace(LOOK, unicode=way.frames), way, (80, 24)))
+        assert not terminal.scrolled and terminal.cursor
+        assert all(cells(text) < 80 for text in terminal.text()), "an old terminal wraps after the last column"
+    assert sum(sent) / len(sent) <= 1152 * (2 if way.frames else 1), sum(sent) / len(sent)
+    assert max(sent) <= 11_520 / 2, max(sent)
 
 
 def test_the_cursor_is_hidden_only_while_a_picture_is_sent() -> None:
