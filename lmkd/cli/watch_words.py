@@ -124,6 +124,21 @@ def _deleted(record: Fields) -> str:
     return f"{would} {many} ({_kib(record, 'deleted_kib')}) on {format_value(record.get('mount'))}{_why(record)}"
 
 
+def _notified(record: Fields) -> str:
+    count, program = record.get("count"), record.get("program")
+    ways = [f"{format_value(count)} by {format_value(record.get('signal'))}"] if record.get("signal") else []
+    if program:
+        ways.append(f"{'by' if record.get('ran') is True else 'not by'} {format_value(program)}")
+    whom = f"{format_value(record.get('to'))} that pressure is {format_value(record.get('level'))}"
+    return f"told {whom}: {', '.join(ways) or 'nobody'}"
+
+
+def _group(record: Fields) -> str:
+    pids = record.get("pids")
+    many = len(pids) if isinstance(pids, list | tuple) else 0
+    return f"{many} more ended with {_who(record)}, of the same {format_value(record.get('group'))}"
+
+
 _WORDS: dict[str, tuple[str, Callable[[Fields], str]]] = {
     "kill": ("kill", _kill),
     "escalate": ("bad", lambda record: f"{_who(record)} did not end by itself: SIGKILL{_why(record)}"),
@@ -156,6 +171,13 @@ _WORDS: dict[str, tuple[str, Callable[[Fields], str]]] = {
                f"it was {format_value(record.get('old'))}"),
     "store_up": ("good", lambda record: f"the store is up: {format_value(record.get('device'))}, "
                  f"{format_value(record.get('algorithm'))}"),
+    "store_adopted": ("good", lambda record: f"the store was up and is used on: {format_value(record.get('device'))}, "
+                      f"{format_value(record.get('algorithm'))}"),
+    "shield": ("", lambda record: f"keeps {_kib(record, 'low_kib')} of {format_value(record.get('cgroup'))} in memory"),
+    "group": ("", _group),
+    "notified": ("", _notified),
+    "hook": ("", lambda record: f"the program {format_value(record.get('command'))}: "
+             f"{format_value(record.get('outcome'))}"),
     "told": ("", lambda record: f"told {format_value(record.get('program'))} of {format_value(record.get('mount'))}"
              f"{_why(record)}"),
 }  # fmt: skip

@@ -11,6 +11,8 @@ IDLE_WINDOW_S, IDLE_WINDOWS = 20, 3
 ENERGY_WINDOW_S, ENERGY_WINDOWS = 60, 1
 WAKE_COUNTS = (50, 500, 2000)
 WAKE_WINDOW_S = 15
+PICTURES = 3
+"""Of the live view, on the serial console."""
 
 # Rules by comm and by command line. The camera is declared foreground, so what it needs comes from the others; a
 # priority of its own for each class shows in the records.
@@ -227,9 +229,12 @@ TRIALS: tuple[Scenario, ...] = (
     Scenario(
         "priorities", "rules by comm and command line; then applications that ignore SIGTERM",
         load=IN_ORDER, seconds=15, config=PRIORITIES,
-        after=("run_load --seconds 50 --seed 1 " + " ".join(DEAF), "lmkd_events"),
-        after_s=60,
-        kinds=("lmkd_event",),
+        after=(
+            "run_load --seconds 50 --seed 1 " + " ".join(DEAF), ". /lmkd/guest/view.sh", f"serial_view {PICTURES}",
+            "lmkd_events",
+        ),
+        after_s=75,
+        kinds=("view", "lmkd_event"),
     ),
     Scenario(
         "dry-run", "decides everything, touches nothing",
