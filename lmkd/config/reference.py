@@ -76,7 +76,9 @@ A rule's own `on_kill` comes before that of the class. The program gets no argum
 `LMKD_EVENT=kill` and each field of the record of the kill as `lmkd events` shows it, in capitals: `LMKD_PID`,
 `LMKD_NAME`, `LMKD_PRIORITY`, `LMKD_SIGNAL`, `LMKD_REASON`, `LMKD_PREDICTED_KIB`, `LMKD_HEADROOM_KIB` and so on; besides
 `LMKD_RULE` (the rule's name, empty for none), `LMKD_RULE_AT` (its file and line) and `LMKD_CLASS`. Control characters
-in a value stay escaped (`\\u000a`). Four run at a time at most; nothing is run in a dry run.
+in a value stay escaped (`\\u000a`). Its standard output and error are lmkd's. Four run at a time at most; nothing is
+run in a dry run. One that takes longer than `timeout`, or still runs when lmkd ends, is
+ended with all that it started in its session.
 
 An application that comes back by itself within a minute of its kill is stopped for `policy.hold_base`, each further
 time for twice as long, up to `policy.hold_max`: by SIGSTOP, or with its cgroup where it has one for itself, as
@@ -90,7 +92,8 @@ _LOG = """\
 `journald`: each field of a record as a field of the journal, in capitals with `LMKD_` before it (`journalctl
 LMKD_EVENT=kill`), with `MESSAGE` and `PRIORITY`. `syslog`: one line to /dev/log (RFC 3164, facility daemon). `kmsg`: to
 the kernel's log, kills and errors only, for a board that has nothing else. `stderr`: JSON lines. What cannot be reached
-is replaced by the next of journald, syslog, stderr, which is said once.
+is replaced by the next of journald, syslog, stderr, which is said once. That the guard has died is told to the kernel's
+log in any case.
 """
 
 _SECTIONS = (

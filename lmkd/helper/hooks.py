@@ -82,5 +82,11 @@ class Hooks:
                 self._running[child] = (NEVER, limit_ms, command)
                 self._say(command, child, f"ended after {limit_ms:.0f} ms")
 
+    def close(self) -> None:
+        """End what still runs: there is nobody any more who would do it in time."""
+        for child, (deadline, *_) in self._running.items():
+            if deadline != NEVER:
+                os.killpg(child, _signal.SIGKILL)
+
     def _say(self, command: str, pid: int, outcome: str) -> None:
         self._report("hook", (("command", command), ("pid", pid), ("outcome", outcome)), "warning")

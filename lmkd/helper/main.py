@@ -94,6 +94,7 @@ class Helper:
         finally:
             self._brake.release_all("lmkd ends")
             self._care.close()
+        self._hooks.close()
         self._ways.close()
         self._desk.close()
 
@@ -160,6 +161,9 @@ class Helper:
                 self._obey()
             else:
                 self._running = False  # the guard's end of the pipe is closed: it has died
+                from lmkd.helper.last_word import tell
+
+                tell(self._plan.proc)
         if self._events >= 0 and self._events in ready:
             self._take_births()
         elif self._events < 0 and now_ms() >= self._scan_due_ms:
@@ -279,11 +283,8 @@ class Helper:
         try:
             descriptor = open_proc_events()
         except OSError as error:
-            fields = (
-                ("feature", "proc connector"),
-                ("cost", f"processes are found by a slow scan ({error.strerror})"),
-            )
-            self._exchange.post("degraded", fields, "warning")
+            cost = f"processes are found by a slow scan ({error.strerror})"
+            self._exchange.post("degraded", (("feature", "proc connector"), ("cost", cost)), "warning")
             return -1
         self._poll.register(descriptor, select.POLLIN)
         return descriptor

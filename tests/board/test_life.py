@@ -65,6 +65,7 @@ def test_killed_it_leaves_the_store_and_no_helper(result: Result) -> None:
     assert before["filled"] is True and before["swap_kib"] > 10_000
     assert killed["helper"] is not None and killed["helper_gone"] is True
     assert killed["swaps"] == 1 and killed["swap_kib"] > 10_000
+    assert "lmkd: the guard has died: nobody guards" in result.outcome.console, "the last word goes to the kernel's log"
 
 
 @pytest.mark.runs("life")

@@ -261,6 +261,39 @@ def test_it_ends_when_the_guard_has_died_and_obeys_what_was_asked_before(bench: 
     assert bench.posted("reap")["outcome"] == "gone"
 
 
+def test_that_the_guard_has_died_is_the_last_word_to_the_kernels_log(bench: Bench, plan: Plan) -> None:
+    kmsg = Path(plan.proc).parent / "dev" / "kmsg"
+    kmsg.parent.mkdir()
+    kmsg.touch()
+    bench.posted("helper_started")
+    os.close(bench.exchange.writer)
+    bench.exchange.writer = -1
+    assert bench.ended() == 0
+    assert kmsg.read_text().startswith("<27>lmkd: the guard has died")
+
+
+def test_a_good_end_needs_no_last_word(bench: Bench, plan: Plan) -> None:
+    kmsg = Path(plan.proc).parent / "dev" / "kmsg"
+    kmsg.parent.mkdir()
+    kmsg.touch()
+    bench.posted("helper_started")
+    bench.exchange.ask(STOP)
+    assert (bench.ended(), kmsg.read_text()) == (0, "")
+
+
+def test_a_hook_does_not_outlive_the_helper_that_bounds_its_time(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "hook").write_text(f"#!/bin/sh\nsleep 60 & echo $! > {tmp_path}/pid.new; mv {tmp_path}/pid.new "
+                                   f"{tmp_path}/pid; wait\n")  # fmt: skip
+    bench.posted("helper_started")
+    bench.exchange.ask(HOOK, 10, 0)
+    bench.exchange.ask(DRAIN_LOG)
+    bench.until((tmp_path / "pid").exists)
+    bench.exchange.ask(STOP)
+    assert bench.ended() == 0
+    stat = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat")
+    bench.until(lambda: not stat.exists() or ") Z" in stat.read_text())
+
+
 def freeze(bench: Bench, base: Path, ms: int) -> Path:
     """Have it freeze process 10, which has a group of its own; the group's file."""
     file = base / "cgroup" / "app" / "cgroup.freeze"
