@@ -80,7 +80,7 @@ def title(seen: Seen, look: Look, room: int) -> Line:
     if seen.status.get("dry_run") is True:
         left.append(("  dry run", "warn"))
     age = _age(seen)
-    right = [(f"looked {age} ago  " if age and not seen.trouble else "", "dim"), (clock(seen.clock_s, look.utc), "")]
+    right = [(f"looked {age} ago  " if age else "", "warn" if seen.trouble else "dim"), (clock(seen.clock_s, look.utc), "")]
     while len(left) > 2 and width(line(*left)) + 2 + width(line(*right)) > room:
         if right:
             right.pop(0)

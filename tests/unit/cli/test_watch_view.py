@@ -70,8 +70,10 @@ def test_old_figures_say_how_old_they_are() -> None:
 
 
 def test_trouble_stands_where_the_keys_are_and_the_last_figures_stay() -> None:
-    text = shown(replace(SEEN, trouble="lmkd is not running here; trying again"))
-    assert text.endswith("lmkd is not running here; trying again") and "71.0 MB" in text
+    late_ms = STATUS["t_ms"] + 12_000
+    text = shown(replace(SEEN, trouble="lmkd is not running here; trying again", now_ms=late_ms))
+    assert text.endswith("lmkd is not running here; trying again")
+    assert "71.0 MB" in text and "looked 12.0 s ago" in text.split("\n")[0]
 
 
 def test_no_end_in_sight_is_said_in_words() -> None:
