@@ -134,7 +134,7 @@ def strangers(what: str, proc: str, seen: Mapping[str, Any]) -> list[dict[str, A
     found = []
     for pid in list_pids(proc):
         stat = read_stat(proc, pid)
-        if stat is None or not is_meant(what, {"pid": pid, "name": stat.comm}):
+        if stat is None or not (is_meant(what, {"pid": pid, "name": stat.comm}) or (what == "lmkd" and pid in own)):
             continue
         why = "lmkd does not know it yet, or may not look at it: see lmkd ps"
         if pid == 1:

@@ -80,7 +80,8 @@ def title(seen: Seen, look: Look, room: int) -> Line:
     if seen.status.get("dry_run") is True:
         left.append(("  dry run", "warn"))
     age = _age(seen)
-    right = [(f"looked {age} ago  " if age else "", "warn" if seen.trouble else "dim"), (clock(seen.clock_s, look.utc), "")]
+    looked = (f"looked {age} ago  " if age else "", "warn" if seen.trouble else "dim")
+    right = [looked, (clock(seen.clock_s, look.utc), "")]
     while len(left) > 2 and width(line(*left)) + 2 + width(line(*right)) > room:
         if right:
             right.pop(0)
@@ -168,8 +169,9 @@ def forecast(seen: Seen, look: Look, room: int) -> list[Line]:
     if lasts is None or lasts >= NEVER_MS:
         text, style = "no end in sight", ""
     else:
-        # Above a second nobody reads milliseconds; below it, they are what counts.
-        text, style = f"lasts {format_field('left_ms', lasts)[1]}", "bad" if lasts < 2000 else "warn"
+        # Above a minute nobody reads seconds, nor milliseconds above a second; below it, they are what counts.
+        left = f"{lasts / 60_000:.0f} min" if lasts >= 60_000 else format_field("left_ms", lasts)[1]
+        text, style = f"lasts {left}", "bad" if lasts < 2000 else "warn"
     pid, pace = known.get("grower_pid"), number(known, "grower_kib_s")
     if pid is None:
         who = "nobody"

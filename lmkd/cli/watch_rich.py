@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lmkd.cli import watch_parts as parts
-from lmkd.cli.spans import Line, ansi
+from lmkd.cli.spans import Line, ansi, fitted
 from lmkd.cli.watch_frame import below_store, footer
 from lmkd.cli.watch_parts import Look, Seen
 
@@ -29,7 +29,8 @@ def picture(seen: Seen, look: Look, columns: int, rows: int) -> list[str]:
     pair = Table.grid(expand=True)
     pair.add_column(width=left_room)
     pair.add_column(width=columns - left_room)
-    pair.add_row(_panel(parts.memory_heading(seen), left, look), _panel(parts.store_heading(seen), right, look))
+    first = _panel(parts.memory_heading(seen), left, look, left_room - _FRAME)
+    pair.add_row(first, _panel(parts.store_heading(seen), right, look, room))
     last = footer(seen, look)
     free = rows - 1 - 2 - max(len(left), len(right)) - 4 - len(last)
     most = parts.candidates(seen, look, columns - _FRAME, (free + 1) // 2)
@@ -38,15 +39,15 @@ def picture(seen: Seen, look: Look, columns: int, rows: int) -> list[str]:
     shown: tuple[ConsoleRenderable, ...] = (
         _text(parts.title(seen, look, columns)),
         pair,
-        _panel(parts.candidates_heading(seen, look), most, look),
-        _panel(parts.events_heading(seen), told, look),
+        _panel(parts.candidates_heading(seen, look), most, look, columns - _FRAME),
+        _panel(parts.events_heading(seen), told, look, columns - _FRAME),
         *map(_text, last),
     )
     return _drawn(Group(*shown), columns)
 
 
-def _panel(heading: Line, lines: Sequence[Line], look: Look) -> Panel:
-    body = Group(*[_text(one) for one in lines])
+def _panel(heading: Line, lines: Sequence[Line], look: Look, room: int) -> Panel:
+    body = Group(*[_text(fitted(one, room)) for one in lines])
     return Panel(
         body, title=_text(heading), title_align="left", box=ROUNDED if look.unicode else ASCII, border_style="dim"
     )

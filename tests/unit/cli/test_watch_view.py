@@ -81,6 +81,14 @@ def test_no_end_in_sight_is_said_in_words() -> None:
     assert "0 KB/s, no end in sight" in shown(replace(SEEN, status=calm))
 
 
+@pytest.mark.parametrize(
+    ("ms", "said"), [(850, "850 ms"), (15_700, "15.7 s"), (61_000, "1 min"), (1_168_000, "19 min")]
+)
+def test_how_long_memory_lasts_is_said_as_far_as_it_matters(ms: float, said: str) -> None:
+    status = {**STATUS, "forecast": {"rate_kib_s": 17_000, "exhaustion_ms": ms}}
+    assert f"consumed  16.6 MB/s, lasts {said}\n" in shown(replace(SEEN, status=status))
+
+
 def test_a_name_cannot_move_the_cursor_or_break_the_columns() -> None:
     rows = numbered([row(5, "evil\x1b[2J\n", 900, 100), row(6, "\u6f22\u5b57", 900, 200), row(7, "plain", 900, 300)])
     lines = texts(candidates(replace(SEEN, rows=tuple(rows)), LOOK, 60, 9))
@@ -294,6 +302,15 @@ def test_rich_frames_say_the_same_and_fit() -> None:
         assert "71.0 MB" in text and "NEXT TO DIE" in text and "let browser[933] go on" in text
         assert not terminal.scrolled
     assert framed(SEEN, Look(), 60, 24) is None
+
+
+def test_what_is_cut_off_in_a_frame_is_marked() -> None:
+    pytest.importorskip("rich", reason="rich is not installed: frames of the live view are not tested")
+    stall = {"some_pct": 1e15, "full_pct": 1e15}
+    lines = framed(replace(SEEN, status={**STATUS, "stall": stall}), Look(), 79, 24)
+    terminal = Terminal()
+    Screen(terminal.feed).paint(lines or [])
+    assert any("some 1000000000000000.0%" in text and text.endswith("~ \u2502") for text in terminal.text())
 
 
 @pytest.mark.parametrize("made", PICTURES, ids=lambda made: str(made[0]))
