@@ -11,6 +11,8 @@ BESIDE_CELLS = 70
 GAP = 3
 LOOSE_ROWS, LOOSE_ROWS_BELOW = 23, 32
 """From this height on there are empty lines between the parts: in two columns, in one."""
+LISTS_ROWS = 4
+"""Candidates and events need so many, besides their headings."""
 PRESSURE_HEADING = line(("PRESSURE, FORECAST", "heading"))
 
 
@@ -18,10 +20,14 @@ def frame(seen: Seen, look: Look, columns: int, rows: int) -> list[Line]:
     """At most ``rows`` lines of at most ``columns`` cells."""
     loose = LOOSE_ROWS if columns >= BESIDE_CELLS else LOOSE_ROWS_BELOW
     blank: list[Line] = [()] if rows >= loose else []
-    top = [parts.title(seen, look, columns), *blank, *bands(seen, look, columns), *blank]
     last = footer(seen, look)
-    left = rows - len(top) - len(last) - 2 - len(blank)
-    if left < 4:
+    shown = bands(seen, look, columns)
+    taken = 1 + 3 * len(blank) + 2 + len(last)
+    if rows - taken - len(shown) < LISTS_ROWS <= rows - taken - len(about := _about(seen, look, columns)):
+        shown = about  # who is next is worth more than what all of memory is used for
+    top = [parts.title(seen, look, columns), *blank, *shown, *blank]
+    left = rows - taken - len(shown)
+    if left < LISTS_ROWS:
         return [fitted(one, columns) for one in [*top[: rows - len(last)], *last]]
     first = (left + 1) // 2 if left > 6 else min(3, left)
     many = parts.candidates(seen, look, columns, first)
@@ -48,8 +54,11 @@ def _right(seen: Seen, look: Look, room: int) -> list[Line]:
 
 def below_store(seen: Seen, look: Look, room: int) -> list[Line]:
     """The column that begins with the store, without its first heading."""
-    about = [*parts.pressure(seen, look, room), *parts.forecast(seen, look, room)]
-    return [*parts.store(seen, look, room), PRESSURE_HEADING, *about]
+    return [*parts.store(seen, look, room), PRESSURE_HEADING, *_about(seen, look, room)]
+
+
+def _about(seen: Seen, look: Look, room: int) -> list[Line]:
+    return [*parts.pressure(seen, look, room), *parts.forecast(seen, look, room)]
 
 
 def footer(seen: Seen, look: Look) -> list[Line]:

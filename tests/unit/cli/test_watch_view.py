@@ -108,6 +108,13 @@ def test_a_terminal_from_before_utf_8_gets_ascii_alone() -> None:
     assert shown(seen, replace(LOOK, unicode=True)).count(name) >= 4
 
 
+@pytest.mark.parametrize(("columns", "rows"), [(79, 12), (59, 20), (40, 11)])
+def test_in_a_low_terminal_one_sees_who_is_next_rather_than_all_of_memory(columns: int, rows: int) -> None:
+    text = shown(columns=columns, rows=rows)
+    assert "NEXT TO DIE" in text and "thumbnailer" in text and "let browser[933] go on" in text
+    assert "lasts 15.7 s" in text and "anonymous" not in text
+
+
 @pytest.mark.parametrize("rows", [1, 2, 5, 9, 12])
 def test_in_a_low_terminal_trouble_is_still_seen(rows: int) -> None:
     text = shown(replace(SEEN, trouble="lmkd is not running here"), rows=rows)
