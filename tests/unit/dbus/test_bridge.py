@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from lmkd.dbus.bus import BUS, Bus, BusError, socket_addresses
 from lmkd.dbus.warnings import VALUES
 from lmkd.dbus.wire import ERROR, METHOD_CALL, METHOD_RETURN, SIGNAL, Message, Stream, encode, string
 from lmkd.errors import ControlError
+from lmkd.policy.step import State
+from tests.unit.control.talking import Talking
 
 
 class FakeBus:
@@ -287,6 +290,26 @@ def test_whatever_the_control_socket_sends_is_a_level_or_none(data: bytes) -> No
     except ControlError:
         return
     assert level is None or isinstance(level, str)
+
+
+def test_the_talker_itself_is_understood(tmp_path: Path) -> None:
+    talking = Talking(tmp_path, proc="/proc")
+    talking.start()
+    levels = Levels(talking.plan.socket)
+    try:
+        assert levels.connect()
+        told = []
+        before = "calm"
+        for now in ("calm", "low", "moderate", "critical"):
+            if now != before:
+                talking.exchange.notices.tell_level(before, State(level=now), 5.0, "because")
+            assert select.select([levels.descriptor], [], [], 10)[0]
+            told.append(levels.receive())
+            before = now
+        assert told == ["calm", "low", "moderate", "critical"]
+    finally:
+        levels.close()
+        talking.close()
 
 
 def test_what_the_control_socket_tells() -> None:
