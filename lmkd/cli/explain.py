@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_OK
     from lmkd.cli.explain_process import explain_all, process_lines
 
-    found = explain_all(seen["candidates"], seen, lambda row: is_meant(args.what, row))
+    found = explain_all(seen["candidates"], seen, lambda row: is_meant(args.what, row) and not _asks(args.what, row))
     found = found or strangers(args.what, str(system_roots().proc), seen)
     if not found:
         raise LmkdError(f"no process has the id or the name {args.what}; `lmkd ps` lists all that there are")
@@ -125,6 +125,11 @@ def is_meant(what: str, row: Mapping[str, Any]) -> bool:
     return name in (what, cut) or glob_match(what, name)
 
 
+def _asks(what: str, row: Mapping[str, Any]) -> bool:
+    """Is it this process? It has lmkd's name, and is gone before anybody has read of it."""
+    return bool(row.get("pid") == os.getpid() and what != str(os.getpid()))
+
+
 def strangers(what: str, proc: str, seen: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Processes that are there and meant, but are nobody's candidates: each with ``why``."""
     from lmkd.kernel.process import list_pids, read_stat
@@ -134,7 +139,9 @@ def strangers(what: str, proc: str, seen: Mapping[str, Any]) -> list[dict[str, A
     found = []
     for pid in list_pids(proc):
         stat = read_stat(proc, pid)
-        if stat is None or not (is_meant(what, {"pid": pid, "name": stat.comm}) or (what == "lmkd" and pid in own)):
+        if stat is None or _asks(what, {"pid": pid}):
+            continue
+        if not (is_meant(what, {"pid": pid, "name": stat.comm}) or (what == "lmkd" and pid in own)):
             continue
         why = "lmkd does not know it yet, or may not look at it: see lmkd ps"
         if pid == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,8 +24,11 @@ class AmbiguousError(LmkdError):
 
 
 def all_meant(client: ControlClient, what: str) -> list[Row]:
-    """Every process that ``what`` means, in kill order; LmkdError when there is none. A number is a process id only."""
-    rows = numbered(client.candidates())
+    """Every process that ``what`` means, in kill order, but for this one; LmkdError when there is none.
+
+    A number is a process id only.
+    """
+    rows = [row for row in numbered(client.candidates()) if row.get("pid") != os.getpid()]
     if what.isascii() and what.isdigit():
         found = [row for row in rows if str(row.get("pid")) == what.lstrip("0")]
     else:

@@ -73,12 +73,12 @@ read it again. `level=unknown`: lmkd has stopped.
 
 _ON_KILL = """\
 A rule's own `on_kill` comes before that of the class. The program gets no arguments. In its environment are
-`LMKD_EVENT=kill` and each field of the record of the kill as `lmkd events` shows it, in capitals: `LMKD_PID`,
+`LMKD_EVENT=kill` and the fields of the record of the kill as `lmkd events` shows it, in capitals: `LMKD_PID`,
 `LMKD_NAME`, `LMKD_PRIORITY`, `LMKD_SIGNAL`, `LMKD_REASON`, `LMKD_PREDICTED_KIB`, `LMKD_HEADROOM_KIB` and so on; besides
 `LMKD_RULE` (the rule's name, empty for none), `LMKD_RULE_AT` (its file and line) and `LMKD_CLASS`. Control characters
-in a value stay escaped (`\\u000a`). Its standard output and error are lmkd's. Four run at a time at most; nothing is
-run in a dry run. One that takes longer than `timeout`, or still runs when lmkd ends, is
-ended with all that it started in its session.
+in a value stay escaped (`\\u000a`). What it prints is lost: the log may be a file in memory. Four run at a time at
+most; nothing is run in a dry run. One that takes longer than `timeout`, or still runs when lmkd ends, is ended with all
+that it started in its session.
 
 An application that comes back by itself within a minute of its kill is stopped for `policy.hold_base`, each further
 time for twice as long, up to `policy.hold_max`: by SIGSTOP, or with its cgroup where it has one for itself, as

@@ -54,6 +54,7 @@ class AfterKill:
         program = (rule.on_kill if rule is not None else "") or self._by_class.get(name, "")
         if not program:
             return
+        record.pop("LMKD_LEVEL", None)  # the record's own: to who is told of levels it means the pressure
         told = {**record, "LMKD_EVENT": "kill", "LMKD_PID": str(pid), "LMKD_CLASS": name}
         told["LMKD_RULE"] = rule.name if rule is not None else ""
         told["LMKD_RULE_AT"] = rule.where if rule is not None else ""

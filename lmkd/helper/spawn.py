@@ -9,16 +9,17 @@ import os
 SIGNALS = (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT, _signal.SIGPIPE)
 
 
-def spawn(argv: tuple[str, ...], environment: dict[str, str], adj: int = 0, nice: int = 0, quiet: bool = False) -> int:
-    """Start ``argv`` in a session of its own; its pid, or OSError when it cannot be run. ``quiet``: its output is lost.
+def spawn(argv: tuple[str, ...], environment: dict[str, str], adj: int = 0, nice: int = 0) -> int:
+    """Start ``argv`` in a session of its own; its pid, or OSError when it cannot be run.
 
-    By fork, not posix_spawn: what lmkd starts must inherit neither its oom_score_adj of -1000 nor its niceness.
+    What it prints is lost: our standard error may be a file in memory, which it could fill. By fork, not posix_spawn:
+    what lmkd starts must inherit neither its oom_score_adj of -1000 nor its niceness.
     """
     reader, writer = os.pipe2(os.O_CLOEXEC)
     try:
         child = os.fork()
         if child == 0:
-            _become(argv, environment, adj, nice, quiet, writer)
+            _become(argv, environment, adj, nice, writer)
         os.close(writer)
         writer = -1
         failure = os.read(reader, 16)
@@ -33,7 +34,7 @@ def spawn(argv: tuple[str, ...], environment: dict[str, str], adj: int = 0, nice
 
 
 def _become(
-    argv: tuple[str, ...], environment: dict[str, str], adj: int, nice: int, quiet: bool, writer: int
+    argv: tuple[str, ...], environment: dict[str, str], adj: int, nice: int, writer: int
 ) -> None:
     """The child: tells through the pipe why it could not become the program. Never returns."""
     number = errno.EINVAL
@@ -42,10 +43,9 @@ def _become(
         for each in SIGNALS:
             _signal.signal(each, _signal.SIG_DFL)
         _be_ordinary(adj, nice)
-        if quiet:
-            sink = os.open(os.devnull, os.O_RDWR)
-            for descriptor in (0, 1, 2):
-                os.dup2(sink, descriptor)
+        sink = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(sink, descriptor)
         os.execve(argv[0], list(argv), environment)
     except OSError as error:
         number = error.errno or number

@@ -110,7 +110,7 @@ class TrialRun:
         environment = {**os.environ}
         environment.pop("NOTIFY_SOCKET", None)
         try:
-            self._child = spawn((*self._command, *self._action, *self._files), environment, ADJ, NICE, quiet=True)
+            self._child = spawn((*self._command, *self._action, *self._files), environment, ADJ, NICE)
             self._state, self._looks = RUNNING, 0
         except OSError as error:
             self._finish(f"cannot be run: {error.strerror}")

@@ -302,6 +302,8 @@ def test_what_is_no_candidate_says_why(tmp_path: Path) -> None:
     proc.add(71, b"python3")
     itself = [one["pid"] for one in strangers("lmkd", str(proc.root), seen)]
     assert itself == [70, 71], "what it is called depends on how it was started"
+    proc.add(os.getpid(), b"lmkd")
+    assert [one["pid"] for one in strangers("lmkd", str(proc.root), seen)] == itself, "who asks is not asked about"
     found = strangers("fresh*", str(proc.root), seen_with())
     assert process_lines(found, False, 30)[0] == "fresh) Z[90]: lmkd does not"
 

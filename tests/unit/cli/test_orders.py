@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,6 +104,15 @@ def test_all_that_a_name_means_can_be_set_on_purpose(board: Board) -> None:
 def test_a_process_that_is_not_there_is_said_so(board: Board, command: tuple[str, ...]) -> None:
     code, said = board.run(*command)
     assert code == 1 and "lmkd knows no process with the id or the name" in said and board.daemon.orders == []
+
+
+@pytest.mark.parametrize(
+    "command", [("kill", "--yes", "lmkd"), ("set", "lmkd", "cached"), ("set", str(os.getpid()), "1")]
+)
+def test_who_asks_is_never_meant(board: Board, command: tuple[str, ...]) -> None:
+    board.daemon.rows.append(row(os.getpid(), "lmkd", 0, 10))
+    code, said = board.run(*command)
+    assert (code, board.daemon.orders) == (1, []) and "knows no process" in said
 
 
 def test_a_number_is_a_process_id_and_no_name(board: Board) -> None:

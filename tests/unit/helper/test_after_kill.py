@@ -81,6 +81,7 @@ def test_a_rules_program_is_told_all_of_the_kill(bench: Bench) -> None:
         "LMKD_RATE_KIB_S": "", "LMKD_DRY_RUN": "false",
     }  # fmt: skip
     assert {key: told["10.of-rule"].get(key) for key in expected} == expected
+    assert "LMKD_LEVEL" not in told["10.of-rule"], "to who is told of levels it means the pressure"
 
 
 def test_the_classes_program_is_for_rules_without_one_and_for_no_rule(bench: Bench) -> None:

@@ -120,12 +120,30 @@ def test_a_hook_may_have_a_limit_of_its_own_and_one_can_ask_whether_it_runs(scri
     assert (bench.outcomes, bench.hooks.runs(child)) == (["ended after 100 ms"], False)
 
 
-def test_background_work_is_nice_and_its_output_is_lost(script: Script, tmp_path: Path) -> None:
+def test_background_work_is_nice(script: Script, tmp_path: Path) -> None:
     bench = Bench()
-    bench.hooks.run(script(f"nice > {tmp_path}/nice; readlink /proc/self/fd/2 > {tmp_path}/err"), 0, {}, nice=19)
+    bench.hooks.run(script(f"nice > {tmp_path}/nice"), 0, {}, nice=19)
     bench.finish()
     assert (tmp_path / "nice").read_text() == "19\n"
-    assert (tmp_path / "err").read_text() == "/dev/null\n"
+
+
+def test_what_a_hook_prints_fills_no_log(script: Script, tmp_path: Path) -> None:
+    bench = Bench()
+    body = f"ends=$(for fd in 0 1 2; do readlink /proc/$$/fd/$fd; done); echo $ends > {tmp_path}/ends"
+    bench.hooks.run(script(body), 7, {})
+    bench.finish()
+    assert (tmp_path / "ends").read_text() == "/dev/null /dev/null /dev/null\n"
+
+
+def test_a_record_says_whom_a_hook_was_about_and_how_it_was_run(script: Script) -> None:
+    said: list[dict[str, object]] = []
+    hooks = Hooks(lambda event, fields, level: said.append(dict(fields)))
+    command = script("exit 3")
+    hooks.run(command, 7, {}, ("--all",))
+    deadline = time.monotonic() + 10
+    while not said and time.monotonic() < deadline:
+        hooks.collect()
+    assert said == [{"command": f"{command} --all", "pid": 7, "outcome": "ended with 3"}]
 
 
 def test_only_so_many_run_at_once(script: Script) -> None:
