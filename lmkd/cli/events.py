@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lmkd.control.client import ControlClient
 
 GONE_S, AGAIN_S = 5.0, 0.2
-"""How long a follower looks for an lmkd that has ended its connection, as it does after a reload; and how often."""
+"""How long a follower looks for an lmkd that has ended its connection, as a restart does; and how often."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -62,7 +62,7 @@ def _asked(path: str, since: int) -> Iterator[dict[str, Any]]:
 
 
 def followed(path: str, since: int, gone_s: float = GONE_S) -> Iterator[dict[str, Any]]:
-    """The events as they come, each once, also over reloads and restarts. ControlError: no lmkd for ``gone_s``."""
+    """The events as they come, each once, also over restarts. ControlError: no lmkd for ``gone_s``."""
     from lmkd.control.client import ControlClient
 
     client, started = ControlClient(path), None

@@ -1,4 +1,4 @@
-"""``lmkd events --follow``: each record once, over reloads and restarts, until lmkd has gone for good."""
+"""``lmkd events --follow``: each record once, over restarts, until lmkd has gone for good."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def records(*numbers: int) -> list[dict[str, Any]]:
     return [{"seq": number, "event": "trim"} for number in numbers]
 
 
-def test_a_reload_ends_the_connection_and_not_the_follower(tmp_path: Path) -> None:
+def test_a_connection_that_ends_does_not_end_the_follower(tmp_path: Path) -> None:
     """This daemon ends the stream, or the connection, after what there is."""
     daemon = FakeDaemon([], records(1, 2), {"started_ms": 1.0})
     with listening(tmp_path / "c", daemon) as path:
