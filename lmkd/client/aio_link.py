@@ -38,6 +38,7 @@ class AsyncConnection:
         self.fresh = False
         """Made since this was last looked at."""
         self._socket: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._loss: ClientError = NotAvailable("not connected")
         self._made_s = 0.0
         self._number = 0
@@ -56,14 +57,20 @@ class AsyncConnection:
             if self._socket is not None:
                 return
             self._socket = await dial(self.path, self.timeout_ms)
+            self._loop = asyncio.get_running_loop()
             self._made_s = time.monotonic()
-            asyncio.get_running_loop().add_reader(self._socket, self._read)
+            self._loop.add_reader(self._socket, self._read)
             self.standing.refusal = ""
-            for call in self.standing.again():
-                try:
-                    await self._exchange(call)
-                except Refused as refusal:
-                    self.standing.refuse(call, str(refusal))
+            try:
+                for call in self.standing.again():
+                    try:
+                        await self._exchange(call)
+                    except Refused as refusal:
+                        self.standing.refuse(call, str(refusal))
+            except BaseException:
+                # Also when the task is cancelled: a connection on which less was asked for would stay silent.
+                self.close()
+                raise
             self.fresh = True
 
     def close(self, loss: ClientError | None = None) -> None:
@@ -71,7 +78,8 @@ class AsyncConnection:
         if self._socket is None:
             return
         self._loss = loss or NotAvailable(f"the connection to lmkd at {self.path} was closed")
-        asyncio.get_running_loop().remove_reader(self._socket)
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_reader(self._socket)
         self._socket.close()
         self._socket = None
         self.fresh = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ from .calls import Call
 from .codec import Level, Notice
 from .errors import ClientError, NotAvailable, Refused
 from .retry import Retry, Standing, Waiting, answer, tells_level
+from .stopped import Stopped
 from .wire import Wire
 
 T = TypeVar("T")
@@ -26,27 +26,39 @@ class Connection:
         self.retry = retry or Retry(spread=os.getpid() % 64 / 63)
         self.standing = Standing()
         self.waiting = Waiting()
-        self.stopped = threading.Event()
+        self.stopped = Stopped()
         self.wire: Wire | None = None
         self.fresh = False
         """Made since this was last looked at."""
+        self._owner = 0
         self._made_s = 0.0
         self._number = 0
 
     def connect(self) -> Wire:
-        """The wire; when there is none, a new one on which all that stands is asked for. Raises NotAvailable."""
+        """The wire; when there is none, a new one on which all that stands is asked for. Raises NotAvailable.
+
+        After ``fork`` the wire is the parent's: answers would go to either.
+        """
         if self.wire is not None:
-            return self.wire
-        self.wire = Wire(self.path, self.timeout_ms)
+            if self._owner == os.getpid():
+                return self.wire
+            self.close()
+        wire = self.wire = Wire(self.path, self.timeout_ms)
+        self._owner = os.getpid()
         self._made_s = time.monotonic()
         self.standing.refusal = ""
-        for call in self.standing.again():
-            try:
-                self._exchange(self.wire, call)
-            except Refused as refusal:
-                self.standing.refuse(call, str(refusal))
+        try:
+            for call in self.standing.again():
+                try:
+                    self._exchange(wire, call)
+                except Refused as refusal:
+                    self.standing.refuse(call, str(refusal))
+        except BaseException:
+            # Also what a signal handler raises: a wire on which less was asked for would stay silent.
+            self.close()
+            raise
         self.fresh = True
-        return self.wire
+        return wire
 
     def close(self) -> None:
         """Close the wire, if there is one."""
