@@ -22,6 +22,8 @@
 #define MOST_DELAY_MS 10000
 #define STABLE_MS 5000 /* a connection that held less does not count: an lmkd that starts and dies is not hammered */
 #define AT_ONCE 64     /* messages of no interest passed over in one call */
+#define BUSY_MS 10     /* between two attempts to connect to an lmkd whose queue is full */
+#define NEVER_MS 3600000
 #define ID_REGISTER 1
 #define ID_SUBSCRIBE 2
 #define ID_UNREGISTER 3
@@ -360,6 +362,16 @@ static void put_choice(struct out *out, const char *key, enum lmkd_choice choice
     }
 }
 
+/* A class, or a number in decimal; NULL: nothing. */
+static void put_priority(struct out *out, const char *priority)
+{
+    struct slice slice = {priority, priority != NULL ? strlen(priority) : 0};
+    if (priority != NULL && number_of(slice) != LMKD_UNKNOWN && memchr(priority, '.', slice.size) == NULL)
+        put_number(out, ",\"priority\":", number_of(slice));
+    else
+        put_member(out, ",\"priority\":", priority);
+}
+
 static int kept(const struct out *out, size_t *size)
 {
     *size = out->full ? 0 : out->size;
@@ -396,30 +408,54 @@ static void lose(struct lmkd *lmkd)
     put_off(lmkd);
 }
 
+/* In a child the connection is its parent's: answers would go to either. */
+static void leave_parents(struct lmkd *lmkd)
+{
+    if (lmkd->fd >= 0 && lmkd->owner != (int)getpid()) {
+        close(lmkd->fd);
+        lmkd->fd = -1;
+        lmkd->due_ms = 0;
+    }
+}
+
 /* Send a request if there is a connection: a queue that is full is a connection lost, all is asked for again then. */
 static void say(struct lmkd *lmkd, const char *request, size_t size)
 {
+    leave_parents(lmkd);
     if (lmkd->fd >= 0 && size > 0 && send(lmkd->fd, request, size, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         lose(lmkd);
 }
 
-int lmkd_reconnect(struct lmkd *lmkd)
+/* A connected descriptor, or -errno; -EAGAIN: the listener's queue is full (unix(7)). */
+static int connect_to(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t size = strlen(path);
+    if (size >= sizeof address.sun_path)
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path, path, size);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+        return fd < 0 ? -errno : fd;
+    int error = errno;
+    close(fd);
+    return -error;
+}
+
+int lmkd_reconnect(struct lmkd *lmkd)
+{
     if (!lmkd->open)
         return -EBADF;
+    leave_parents(lmkd);
     if (lmkd->fd >= 0)
         return 0;
-    memcpy(address.sun_path, lmkd->path, sizeof lmkd->path);
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
-        int error = errno;
-        if (fd >= 0)
-            close(fd);
+    int fd = connect_to(lmkd->path);
+    if (fd < 0) {
         put_off(lmkd);
-        return -error;
+        return fd;
     }
     lmkd->fd = fd;
+    lmkd->owner = (int)getpid();
     lmkd->made_ms = now_ms();
     say(lmkd, lmkd->registration, lmkd->registration_size);
     say(lmkd, lmkd->subscription, lmkd->subscription_size);
@@ -447,12 +483,6 @@ void lmkd_close(struct lmkd *lmkd)
     lmkd->open = lmkd->gone = false;
 }
 
-static bool is_number(const char *text)
-{
-    struct slice slice = {text, strlen(text)};
-    return number_of(slice) != LMKD_UNKNOWN && memchr(text, '.', slice.size) == NULL;
-}
-
 int lmkd_register(struct lmkd *lmkd, const struct lmkd_registration *wanted)
 {
     struct out out = {lmkd->registration, 0, sizeof lmkd->registration, false};
@@ -462,10 +492,7 @@ int lmkd_register(struct lmkd *lmkd, const struct lmkd_registration *wanted)
         put_number(&out, ",\"pid\":", wanted->pid);
     put_member(&out, ",\"name\":", wanted->name);
     put_member(&out, ",\"group\":", wanted->group);
-    if (wanted->priority != NULL && is_number(wanted->priority))
-        put_number(&out, ",\"priority\":", number_of((struct slice){wanted->priority, strlen(wanted->priority)}));
-    else
-        put_member(&out, ",\"priority\":", wanted->priority);
+    put_priority(&out, wanted->priority);
     put_choice(&out, ",\"trim\":", wanted->trim);
     put_choice(&out, ",\"freeze\":", wanted->freeze);
     put_text(&out, "}");
@@ -561,6 +588,7 @@ static void read_reply(struct lmkd *lmkd, size_t size, struct lmkd_event *event)
 bool lmkd_next(struct lmkd *lmkd, struct lmkd_event *event)
 {
     clear(event);
+    leave_parents(lmkd);
     if (!lmkd->gone && lmkd->fd < 0) {
         if (!lmkd->open || lmkd->due_ms > now_ms() || lmkd_reconnect(lmkd) != 0)
             return false;
@@ -615,4 +643,246 @@ bool lmkd_wait(struct lmkd *lmkd, struct lmkd_event *event, int timeout_ms)
 const char *lmkd_level_name(enum lmkd_level level)
 {
     return level >= LMKD_CALM && level <= LMKD_CRITICAL ? levels[level] : "";
+}
+
+/* ---- Requests, each on a connection of its own. ---- */
+
+/* One request under way: its connection, where its answer goes, and when that must be there; end_ms < 0: never. */
+struct request {
+    int fd;
+    char *reply;
+    size_t room;
+    long long end_ms;
+};
+
+/* What is left of the time, for poll. */
+static int left_ms(const struct request *request)
+{
+    long long left = request->end_ms < 0 ? -1 : request->end_ms - now_ms();
+    return request->end_ms >= 0 && left < 0 ? 0 : (int)left;
+}
+
+/* The next message, ended by 0. Its size, or -errno. */
+static ssize_t receive(const struct request *request)
+{
+    for (;;) {
+        /* MSG_TRUNC: the size that it had, so that a part is not taken for the whole. */
+        ssize_t size = recv(request->fd, request->reply, request->room - 1, MSG_DONTWAIT | MSG_TRUNC);
+        if (size == 0 || (size < 0 && errno == ECONNRESET))
+            return -EPIPE;
+        if (size > 0 && (size_t)size >= request->room)
+            return -EMSGSIZE;
+        if (size > 0) {
+            request->reply[size] = '\0';
+            return size;
+        }
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            struct pollfd waits = {.fd = request->fd, .events = POLLIN};
+            int ready = poll(&waits, 1, left_ms(request));
+            if (ready == 0)
+                return -ETIMEDOUT;
+            if (ready > 0)
+                continue;
+        }
+        if (errno != EINTR)
+            return -errno;
+    }
+}
+
+/* Connect within the time and send. 0 or -errno; the connection is to be closed in both cases. */
+static int begin(struct request *request, const char *path, const struct out *out, int timeout_ms)
+{
+    request->end_ms = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+    request->fd = -EAGAIN;
+    if (out->full)
+        return -E2BIG;
+    while ((request->fd = connect_to(path != NULL ? path : LMKD_SOCKET)) == -EAGAIN) {
+        int left = left_ms(request);
+        if (left == 0)
+            return -ETIMEDOUT;
+        poll(NULL, 0, left < 0 || left > BUSY_MS ? BUSY_MS : left);
+    }
+    if (request->fd < 0)
+        return request->fd;
+    if (send(request->fd, out->at, out->size, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        return errno == ECONNRESET ? -EPIPE : -errno;
+    return 0;
+}
+
+/* The next answer's object. 0; -EPERM, with why (room of it) where it is not NULL; -EPROTO; or of receive. */
+static int answer(const struct request *request, struct slice *object, char *why, size_t room)
+{
+    ssize_t size = receive(request);
+    if (size < 0)
+        return (int)size;
+    object->at = request->reply;
+    object->size = (size_t)size;
+    if (is(member(*object, "ok"), "true"))
+        return is(member(*object, "v"), "1") ? 0 : -EPROTO;
+    if (!is(member(*object, "ok"), "false"))
+        return -EPROTO;
+    if (why != NULL)
+        copy(why, room, member(*object, "error"));
+    return -EPERM;
+}
+
+static int end(const struct request *request, int error)
+{
+    if (request->fd >= 0)
+        close(request->fd);
+    return error;
+}
+
+static void put_request(struct out *out, const char *op)
+{
+    put_text(out, "{\"v\":1");
+    put_member(out, ",\"op\":", op);
+    put_number(out, ",\"id\":", 1);
+}
+
+int lmkd_status(const char *path, struct lmkd_status *status, int timeout_ms)
+{
+    char text[64], reply[16384];
+    struct out out = {text, 0, sizeof text, false};
+    struct request request = {.reply = reply, .room = sizeof reply};
+    struct slice object, forecast;
+    memset(status, 0, sizeof *status);
+    put_request(&out, "status");
+    put_text(&out, "}");
+    int error = begin(&request, path, &out, timeout_ms);
+    if (error == 0)
+        error = answer(&request, &object, NULL, 0);
+    end(&request, error);
+    if (error != 0)
+        return error;
+    object = member(object, "status");
+    if (!level_of(unquoted(member(object, "level")), &status->level))
+        return -EPROTO;
+    forecast = member(object, "forecast");
+    status->headroom_kib = number_of(member(member(object, "headroom"), "total_kib"));
+    status->rate_kib_s = number_of(member(forecast, "rate_kib_s"));
+    status->exhaustion_ms = number_of(member(forecast, "exhaustion_ms"));
+    if (status->exhaustion_ms >= NEVER_MS)
+        status->exhaustion_ms = LMKD_UNKNOWN;
+    status->kills = number_of(member(object, "kills"));
+    return 0;
+}
+
+/* Every row of a list; false: no more are wanted. */
+static bool rows(struct slice list, bool (*each)(const struct lmkd_candidate *, void *), void *context)
+{
+    struct lmkd_candidate row;
+    const char *at = list.at + 1, *end_at = list.at + list.size;
+    for (at = skip_space(at, end_at); at < end_at && *at == '{'; at = skip_space(at + 1, end_at)) {
+        const char *after = value_end(at, end_at);
+        if (after == NULL)
+            return true;
+        struct slice object = {at, (size_t)(after - at)};
+        row.order = int_of(member(object, "order"));
+        row.pid = int_of(member(object, "pid"));
+        row.priority = int_of(member(object, "priority"));
+        row.resident_kib = number_of(member(object, "resident_kib"));
+        row.swapped_kib = number_of(member(object, "swapped_kib"));
+        row.gain_kib = number_of(member(object, "gain_kib"));
+        copy(row.name, sizeof row.name, member(object, "name"));
+        copy(row.class_name, sizeof row.class_name, member(object, "class"));
+        if (!each(&row, context))
+            return false;
+        at = skip_space(after, end_at);
+        if (at == end_at || *at != ',')
+            break;
+    }
+    return true;
+}
+
+int lmkd_candidates(const char *path, char *buffer, size_t size,
+                    bool (*each)(const struct lmkd_candidate *candidate, void *context), void *context, int timeout_ms)
+{
+    char text[64];
+    struct out out = {text, 0, sizeof text, false};
+    struct request request = {.reply = buffer, .room = size};
+    struct slice object, list;
+    if (size == 0)
+        return -EMSGSIZE;
+    put_request(&out, "candidates");
+    put_text(&out, "}");
+    int error = begin(&request, path, &out, timeout_ms);
+    while (error == 0) {
+        error = answer(&request, &object, NULL, 0);
+        if (error != 0 || is(member(object, "end"), "true"))
+            break;
+        list = member(object, "candidates");
+        if (list.at == NULL || *list.at != '[')
+            error = -EPROTO;
+        else if (!rows(list, each, context))
+            break;
+    }
+    return end(&request, error);
+}
+
+/* Send what has been put into out, less its end, and read the object called result of the answer. */
+static int order(const char *path, struct out *out, const char *result, struct lmkd_answer *told, int timeout_ms)
+{
+    char reply[LMKD_MESSAGE_MAX];
+    struct lmkd_answer unwanted;
+    struct request request = {.reply = reply, .room = sizeof reply};
+    struct slice object;
+    if (told == NULL)
+        told = &unwanted;
+    memset(told, 0, sizeof *told);
+    put_text(out, "}");
+    int error = begin(&request, path, out, timeout_ms);
+    if (error == 0)
+        error = answer(&request, &object, told->why, sizeof told->why);
+    end(&request, error);
+    if (error != 0)
+        return error;
+    object = member(object, result);
+    if (object.at == NULL || *object.at != '{')
+        return -EPROTO;
+    told->pid = int_of(member(object, "pid"));
+    told->priority = int_of(member(object, "priority"));
+    told->previous = int_of(member(object, "previous"));
+    copy(told->name, sizeof told->name, member(object, "name"));
+    return 0;
+}
+
+int lmkd_set(const char *path, int pid, const char *priority, struct lmkd_answer *told, int timeout_ms)
+{
+    char text[256];
+    struct out out = {text, 0, sizeof text, false};
+    put_request(&out, "set");
+    put_number(&out, ",\"pid\":", pid);
+    put_priority(&out, priority);
+    return order(path, &out, "set", told, timeout_ms);
+}
+
+int lmkd_clear(const char *path, int pid, struct lmkd_answer *told, int timeout_ms)
+{
+    char text[128];
+    struct out out = {text, 0, sizeof text, false};
+    put_request(&out, "clear");
+    put_number(&out, ",\"pid\":", pid);
+    return order(path, &out, "cleared", told, timeout_ms);
+}
+
+int lmkd_trim(const char *path, int pid, long long kib, struct lmkd_answer *told, int timeout_ms)
+{
+    char text[128];
+    struct out out = {text, 0, sizeof text, false};
+    put_request(&out, "trim");
+    if (pid != 0)
+        put_number(&out, ",\"pid\":", pid);
+    if (kib != 0)
+        put_number(&out, ",\"kib\":", kib);
+    return order(path, &out, "trim", told, timeout_ms);
+}
+
+int lmkd_kill(const char *path, int pid, struct lmkd_answer *told, int timeout_ms)
+{
+    char text[128];
+    struct out out = {text, 0, sizeof text, false};
+    put_request(&out, "kill");
+    put_number(&out, ",\"pid\":", pid);
+    return order(path, &out, "kill", told, timeout_ms);
 }

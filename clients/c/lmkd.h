@@ -14,9 +14,13 @@
  *                 free_what_can_be_made_again();
  *     }
  *
- * Nothing here blocks (but lmkd_wait), allocates memory, starts a thread, touches a signal or exits. It works without
- * lmkd too: then nothing is heard, and what was registered and subscribed is asked for when lmkd comes, and again
- * whenever it was restarted. One struct lmkd is for one thread.
+ * Nothing here allocates memory, starts a thread, touches a signal (nor raises SIGPIPE) or exits, and nothing blocks but
+ * lmkd_wait and the requests at the end, each for a time that the caller gives. It works without lmkd too: then nothing
+ * is heard, and what was registered and subscribed is asked for when lmkd comes, and again whenever it was restarted.
+ *
+ * Threads: one struct lmkd is for one thread at a time; there is no other state, and the requests may come from any.
+ * After fork a child that goes on with it gets a connection of its own at its next call, on which it registers itself
+ * as well; one that has no use for it calls lmkd_close, which changes nothing for the parent.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -72,7 +76,8 @@ struct lmkd_event {
     int priority;             /* REGISTERED: -1000..1000, the higher the sooner it dies */
     char name[64];            /* ABOUT_TO_KILL: of the process; RECORD: of the record; REFUSED: of the request */
     char signal[16];          /* ABOUT_TO_KILL: such as "SIGTERM" */
-    const char *text;         /* the whole line, or the reason; good until the next call with this struct lmkd */
+    const char *text;         /* the whole line (cut at LMKD_MESSAGE_MAX), or the reason; good until the next call with
+                               * this struct lmkd */
 };
 
 enum lmkd_choice { LMKD_UNSAID, LMKD_YES, LMKD_NO };
@@ -92,7 +97,7 @@ struct lmkd_registration {
 
 /* One connection; its fields are private. The memory is the caller's. */
 struct lmkd {
-    int fd;
+    int fd, owner;
     bool open, gone, levels;
     enum lmkd_level level;
     unsigned failures;
@@ -140,6 +145,58 @@ const char *lmkd_level_name(enum lmkd_level level);
 
 /* One notice in the protocol's text form into event (text is line itself); LMKD_NOTHING: it is none. Pure. */
 enum lmkd_kind lmkd_parse(const char *line, size_t size, struct lmkd_event *event);
+
+/* Requests: each has a connection of its own, and waits for the answer up to timeout_ms (-1: without end). path NULL:
+ * LMKD_SOCKET. They return 0 or
+ *     -ENOENT, -ECONNREFUSED   lmkd is not there
+ *     -EACCES                  no right to connect
+ *     -EPERM                   lmkd said no
+ *     -ETIMEDOUT               no answer in time
+ *     -EPIPE                   it went away before the answer
+ *     -EPROTO, -EMSGSIZE       the answer is not the protocol, or too long
+ *     -E2BIG                   the request would be too long
+ * or another -errno of socket, connect, send or recv. */
+
+struct lmkd_status {
+    enum lmkd_level level;
+    long long headroom_kib;  /* what memory can still take; LMKD_UNKNOWN here and below: not told */
+    long long exhaustion_ms; /* until it is used up at its present rate; LMKD_UNKNOWN also: that is not in sight */
+    long long rate_kib_s;    /* that rate */
+    long long kills;         /* since lmkd started */
+};
+
+int lmkd_status(const char *path, struct lmkd_status *status, int timeout_ms);
+
+struct lmkd_candidate {
+    int order; /* 1 would be ended first */
+    int pid;
+    int priority; /* -1000 (never) .. 1000 */
+    long long resident_kib, swapped_kib;
+    long long gain_kib; /* what its end would return */
+    char name[64];
+    char class_name[16]; /* of its priority: "background" .. */
+};
+
+/* Calls each for every process, in the order in which they would be ended, until it returns false. buffer has size
+ * bytes, LMKD_REPLY_MAX to be sure, and is used meanwhile. */
+#define LMKD_REPLY_MAX 65537
+int lmkd_candidates(const char *path, char *buffer, size_t size,
+                    bool (*each)(const struct lmkd_candidate *candidate, void *context), void *context, int timeout_ms);
+
+/* What became of an order: filled in with 0, and why with -EPERM. */
+struct lmkd_answer {
+    int pid;
+    int priority, previous; /* of set and clear */
+    char name[64];          /* of the process */
+    char why[256];          /* lmkd's reason for saying no; else empty */
+};
+
+/* answer may be NULL. Who may do what is in docs/protocol.md. */
+int lmkd_set(const char *path, int pid, const char *priority, struct lmkd_answer *answer, int timeout_ms);
+int lmkd_clear(const char *path, int pid, struct lmkd_answer *answer, int timeout_ms);
+/* pid 0: all that are idle; kib 0: all of it. */
+int lmkd_trim(const char *path, int pid, long long kib, struct lmkd_answer *answer, int timeout_ms);
+int lmkd_kill(const char *path, int pid, struct lmkd_answer *answer, int timeout_ms);
 
 #ifdef __cplusplus
 }

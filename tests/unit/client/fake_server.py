@@ -88,6 +88,7 @@ class FakeLmkd:
         self.refuse: dict[str, str] = {}  # op: why
         self.greeting: bytes = b""  # said to each client that connects, which is then left
         self.instead: bytes = b""  # said in place of any answer
+        self.rows: list[list[dict[str, Any]]] = [[{"pid": 1}, {"pid": 2}], [{"pid": 3}]]  # of candidates, by message
         self.requests: list[dict[str, Any]] = []
         self.faults: list[str] = []
         self.records = [{"event": "ready", "seq": 0}, {"event": "kill", "seq": 1, "pid": 7}]
@@ -253,8 +254,7 @@ class FakeLmkd:
         elif op == "policy":
             yield {"policy": [{"name": "trim"}]}
         elif op == "candidates":
-            yield {"candidates": [{"pid": 1}, {"pid": 2}]}
-            yield {"candidates": [{"pid": 3}]}
+            yield from ({"candidates": rows} for rows in self.rows)
             yield {"end": True}
         elif op == "events":
             wanted = request.get("names")

@@ -244,6 +244,7 @@ def nonsense(chance: random.Random) -> bytes:
         b'{"v":1,"ok":true,"id":1,"registered":{"pid":3,"priority":-5,"class":"x","more":[1,{"a":"]"}]}}',
         b'{"v":1,"ok":true,"id":2,"subscribed":{"level":"low"}}',
         b'{"id":3,"error":"no \\"such\\" \\u00e9 \\\\","v":1,"ok":false}',
+        b'[{"order":1,"pid":7,"name":"a","priority":900,"class":"x","gain_kib":1},{"pid":8,"rule_match":["}"]}]',
     )
     message = bytearray(chance.choice(good))
     for _ in range(chance.randrange(4)):
