@@ -44,16 +44,16 @@ static void say(const char *format, ...)
     fflush(stdout);
 }
 
-/* Make one MiB more of it: half of each page as an image would be, half as zeros. */
+/* Make one MiB more of it. It stands for compressed pictures: nothing that the kernel could still make smaller. */
 static void fill(void)
 {
     uint32_t random = 2463534242u ^ (uint32_t)cache.filled;
     unsigned char *piece = cache.at + cache.filled;
-    for (size_t i = 0; i < MIB; i++) {
+    for (size_t i = 0; i < MIB; i += sizeof random) {
         random ^= random << 13;
         random ^= random >> 17;
         random ^= random << 5;
-        piece[i] = i % 4096 < 2048 ? (unsigned char)random : 0;
+        memcpy(piece + i, &random, sizeof random);
     }
     cache.filled += MIB;
     if (cache.filled == cache.size)
@@ -133,7 +133,7 @@ int main(int argc, char **argv)
     say("pid %ld, %s", (long)getpid(), deaf ? "deaf" : lmkd_fd(&lmkd) >= 0 ? "lmkd is there" : "lmkd is not there");
     for (;;) {
         /* An application has its own descriptors and its own time to wait here too. */
-        bool filling = cache.filled < cache.size && level <= LMKD_LOW;
+        bool filling = cache.filled < cache.size && level == LMKD_CALM;
         struct pollfd waits = {.fd = deaf ? -1 : lmkd_fd(&lmkd), .events = POLLIN};
         int wait_ms = deaf ? -1 : lmkd_timeout_ms(&lmkd);
         if (filling && (wait_ms < 0 || wait_ms > STEP_MS))
@@ -144,7 +144,7 @@ int main(int argc, char **argv)
                 level = event.level;
             handle(&event);
         }
-        if (filling && level <= LMKD_LOW)
+        if (filling && level == LMKD_CALM)
             fill();
     }
 }

@@ -32,7 +32,7 @@ class Cache:
         """Make one piece more, if there is room for it."""
         with self._lock:
             if self.may_grow and len(self._pieces) < self._wanted:
-                self._pieces.append(os.urandom(MIB // 2) + bytes(MIB // 2))
+                self._pieces.append(os.urandom(MIB))
                 if len(self._pieces) == self._wanted:
                     say(f"full {self._wanted} MiB")
 
@@ -67,7 +67,7 @@ def main() -> None:
 
     def on_level(notice: Level) -> None:
         say(f"level {notice.level}")
-        cache.may_grow = notice.severity < 2
+        cache.may_grow = notice.severity == 0
         if notice.severity >= 2:
             cache.drop(keep=args.mib // 8 if notice.level == "moderate" else 0)
 

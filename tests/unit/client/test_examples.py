@@ -90,6 +90,9 @@ def test_a_cache_goes_back_to_the_kernel_on_notice_and_comes_again_when_it_is_ca
     server.wait(lambda: any(line.startswith("dropped 1 MiB") for line in application.lines), "all of it is dropped")
     assert application.anonymous_kib() < full_kib - 7 * MIB
     server.level("low")
+    server.wait(lambda: application.lines[-1] == "level low", "it is told")
+    assert application.anonymous_kib() < full_kib - 7 * MIB
+    server.level("calm")
     server.wait(lambda: application.lines.count("full 8 MiB") == 2, "it comes again")
     server.about_to_kill(application.process.pid)
     assert application.process.wait(10) == 0
