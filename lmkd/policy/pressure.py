@@ -9,10 +9,19 @@ from lmkd.values import value
 
 LEVELS = ("calm", "low", "moderate", "critical")
 LOW_PCT, MODERATE_PCT = 30, 15
-"""Levels by headroom in percent of RAM above the floor; critical is what the killer itself acts on."""
+"""Levels by headroom in percent of RAM above the floor."""
+MODERATE_MS, CRITICAL_MS = 1500.0, 500.0
+"""And by the time until somebody has to die: an application that is told needs some of it to give memory back."""
+UNSURE_MS = 20_000.0
+"""Moderate instead, when nothing is left but the store: how much that takes is known when it has taken it, and reclaim
+slows what grows. Measured on 256 MB, with 15 to 30 MB/s and an idle 40 MB that did not compress: from 70 MB of room,
+used at 5 MB/s, to none within 0.7 to 1.3 s."""
+USED_UP_FLOORS = 2
+"""Nothing is left but the store when free memory and cache are no more than so many floors."""
 HYSTERESIS_PCT = 3
+HYSTERESIS_FACTOR = 2
 REASONS = ("headroom is enough", f"headroom below {LOW_PCT}% of RAM", f"headroom below {MODERATE_PCT}% of RAM")
-"""Of the levels below critical."""
+"""Of the levels below critical, where the forecast is no reason."""
 OWN_PCT = 60
 VAIN_S = 2000
 """So many pages a second that the store refuses are reclaim in vain: at 48 us each a tenth of a 500 MIPS core."""
@@ -57,6 +66,8 @@ class Pressure:
     reason: str
     exhaustion_ms: float
     deficit_kib: int
+    why: str = ""
+    """The reason for the level."""
 
 
 def measure_stall(stall: Stall, sample: Sample, window_ms: float) -> Stall:
@@ -87,11 +98,20 @@ def judge(settings: Settings, signs: Signs, previous: str) -> Pressure:
     # What must come back is reckoned without bursts: a burst calls for a kill in time, not for more kills.
     horizon_kib = int(signs.forecast.steady_kib_s * settings.kill_horizon_ms / 1000)
     deficit = max(floor if reason else 0, floor + floor // 2 + 2 * horizon_kib - signs.room.total_kib)
-    return Pressure(_level(settings, left, previous, bool(reason)), reason, lasts, deficit)
+    level = "critical" if reason else _level(settings, left, previous)
+    why = reason or REASONS[LEVELS.index(level)]
+    ahead, soon = _ahead(settings, signs, left, previous, level == "calm")
+    if LEVELS.index(ahead) > LEVELS.index(level):
+        level, why = ahead, soon
+    return Pressure(level, reason, lasts, deficit, why)
 
 
-def pressure_note(pressure: Pressure, room: Headroom, rate_kib_s: float, sample: Sample) -> Note:
-    """The record of a change of level."""
+def pressure_notes(
+    previous: str, pressure: Pressure, room: Headroom, rate_kib_s: float, sample: Sample
+) -> tuple[Note, ...]:
+    """The record of a change of level, if it is one."""
+    if pressure.level == previous:
+        return ()
     fields: tuple[tuple[str, object], ...] = (
         ("pressure", pressure.level),
         ("headroom_kib", room.total_kib),
@@ -100,9 +120,9 @@ def pressure_note(pressure: Pressure, room: Headroom, rate_kib_s: float, sample:
         ("store_kib", room.store_kib),
         ("rate_kib_s", round(rate_kib_s)),
         ("cause", sample.cause),
-        ("reason", pressure.reason or REASONS[LEVELS.index(pressure.level)]),
+        ("reason", pressure.why),
     )
-    return Note("pressure", fields, "warning" if pressure.level == "critical" else "info")
+    return (Note("pressure", fields, "warning" if pressure.level == "critical" else "info"),)
 
 
 def _reason(settings: Settings, signs: Signs, left_kib: int, lasts_ms: float) -> str:
@@ -127,9 +147,31 @@ def _reason(settings: Settings, signs: Signs, left_kib: int, lasts_ms: float) ->
     return ""
 
 
-def _level(settings: Settings, left_kib: int, previous: str, must_kill: bool) -> str:
-    if must_kill:
-        return "critical"
+def _ahead(settings: Settings, signs: Signs, left_kib: int, previous: str, roomy: bool) -> tuple[str, str]:
+    """The level by the time that is left before somebody has to die, and why; calm: that is not in sight.
+
+    By the slow rate: what takes much at once and then stops is no reason for others to drop what they have. Nor is any
+    rate while there is much left (``roomy``) besides the store.
+    """
+    room, horizon_ms = signs.room, settings.kill_horizon_ms
+    floors = USED_UP_FLOORS if LEVELS.index(previous) < 2 else USED_UP_FLOORS * HYSTERESIS_FACTOR
+    used_up = room.free_kib + room.cache_kib <= settings.headroom_floor_kib * floors
+    rate_kib_s = signs.forecast.slow_kib_s if used_up or not roomy else 0.0
+    left_ms, what = exhaustion_ms(rate_kib_s, left_kib) - horizon_ms, "memory"
+    for ends_ms in (signs.store_lasts_ms if used_up else None, signs.store_fails_ms):
+        if ends_ms is not None and ends_ms - 2 * horizon_ms < left_ms:
+            left_ms, what = ends_ms - 2 * horizon_ms, "the store"
+    for level, ahead_ms in (("critical", CRITICAL_MS), ("moderate", UNSURE_MS if used_up else MODERATE_MS)):
+        factor = HYSTERESIS_FACTOR if LEVELS.index(previous) >= LEVELS.index(level) else 1
+        if left_ms <= ahead_ms * factor:
+            return level, f"forecast: {what} is used up in less than {(ahead_ms * factor + horizon_ms) / 1000:.1f} s"
+    if signs.own_pct >= OWN_PCT and room.free_kib <= 0:
+        return "moderate", "what grows holds most of what could still be stored"
+    return "calm", ""
+
+
+def _level(settings: Settings, left_kib: int, previous: str) -> str:
+    """The level by the headroom alone."""
     pct = left_kib * 100 / settings.ram_kib
     slack = HYSTERESIS_PCT if LEVELS.index(previous) >= 2 else 0
     if pct < MODERATE_PCT + slack:

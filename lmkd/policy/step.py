@@ -12,7 +12,7 @@ from lmkd.policy.forecast import Forecast
 from lmkd.policy.growth import Ballast, ShmemWatch, Watch, watch, watch_shmem, weigh
 from lmkd.policy.headroom import Headroom, StoreRatio, forget_filling, headroom, measure_ratio, store_ends_ms
 from lmkd.policy.learned import Learned, learn, with_learned
-from lmkd.policy.pressure import Pressure, Signs, Stall, judge, measure_stall, pressure_note
+from lmkd.policy.pressure import Pressure, Signs, Stall, judge, measure_stall, pressure_notes
 from lmkd.policy.tmpfs import Tmpfs
 from lmkd.policy.upkeep import Upkeep, keep_up
 from lmkd.policy.victim import Choice, choose
@@ -65,9 +65,7 @@ def step(
     """What to do about this sample. At most one decision is in flight; its memory is accounted for before the next."""
     settings = with_learned(settings, state.learned)
     state, pressure = _observe(state, sample, settings)
-    actions: tuple[Action, ...] = ()
-    if state.level != pressure.level:
-        actions = (pressure_note(pressure, state.room, state.forecast.rate_kib_s, sample),)
+    actions: tuple[Action, ...] = pressure_notes(state.level, pressure, state.room, state.forecast.rate_kib_s, sample)
     state = replace(state, level=pressure.level, exhaustion_ms=pressure.exhaustion_ms)
     if state.flight is not None:
         state, landed = _account(state, sample, settings)
@@ -90,13 +88,15 @@ def step(
     if state.level != "calm" and sample.t_ms - state.refreshed_ms >= REFRESH_EVERY_MS:
         state = replace(state, refreshed_ms=sample.t_ms)
         actions += (Refresh(state.level == "critical" or state.room.free_kib <= 0),)
-    state, trims = _trim(state, sample, settings)
+    state, trims = _trim(state, sample, settings, bool(pressure.reason))
     growing = state.watch.grower if state.flight is None else None  # a victim needs the processor to free its memory
     lowered, asks = renice.decide(state.lowered, sample, settings, table, growing, state.room)
     died = any(isinstance(action, Note) and action.event == "receipt" for action in actions)
     upkeep, chores = keep_up(state.upkeep, sample, settings, state.ratio, state.ballast.ratio, state.level, died)
     state = replace(state, lowered=lowered, upkeep=upkeep)
-    wake = next_wake(settings, state.level, state.room, state.forecast, state.flight is not None)
+    # Critical is also told ahead: until then the forecast says when to look again.
+    level = "moderate" if state.level == "critical" and not pressure.reason else state.level
+    wake = next_wake(settings, level, state.room, state.forecast, state.flight is not None)
     return state, actions + trims + asks + chores, wake
 
 
@@ -118,9 +118,9 @@ def _is_urgent(state: State, settings: Settings) -> bool:
     return forecasts.exhaustion_ms(state.forecast.rate_kib_s, state.room.total_kib) <= settings.kill_horizon_ms / 2
 
 
-def _trim(state: State, sample: Sample, settings: Settings) -> tuple[State, tuple[Action, ...]]:
+def _trim(state: State, sample: Sample, settings: Settings, must_kill: bool) -> tuple[State, tuple[Action, ...]]:
     """Have idle applications stored while there is time, and no more once there is room or something must die."""
-    busy = state.flight is not None or state.level == "critical"
+    busy = state.flight is not None or must_kill
     short = None if busy else trim.short_kib(settings, sample, state.room)
     if not short and state.trimming:
         return replace(state, trimming=False, trimmed_ms=sample.t_ms), (Trim(0),)

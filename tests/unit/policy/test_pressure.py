@@ -9,7 +9,17 @@ import pytest
 from lmkd.model import Sample
 from lmkd.policy.forecast import Forecast
 from lmkd.policy.headroom import Headroom
-from lmkd.policy.pressure import VAIN_S, Pressure, Signs, Stall, judge, measure_stall
+from lmkd.policy.pressure import (
+    CRITICAL_MS,
+    MODERATE_MS,
+    UNSURE_MS,
+    VAIN_S,
+    Pressure,
+    Signs,
+    Stall,
+    judge,
+    measure_stall,
+)
 from lmkd.values import replace
 from tests.unit.policy.builders import FLOOR_KIB, RAM_KIB, SETTINGS, make_sample
 
@@ -63,6 +73,79 @@ def test_the_level_is_the_headroom_above_the_floor(total: int, level: str) -> No
 )
 def test_a_level_is_left_later_than_it_is_entered(previous: str, total: int, level: str) -> None:
     assert pressure(pct(total), previous=previous).level == level
+
+
+def rate_for(left_kib: int, ms: float) -> float:
+    """At which rate so much headroom above the floor brings a kill in so many ms."""
+    return left_kib * 1000 / (ms + SETTINGS.kill_horizon_ms)
+
+
+@pytest.mark.parametrize("percent", [16, 20, 28])
+@pytest.mark.parametrize(
+    ("ahead_ms", "level"),
+    [
+        (CRITICAL_MS - 1, "critical"),
+        (CRITICAL_MS + 1, "moderate"),
+        (MODERATE_MS - 1, "moderate"),
+        (MODERATE_MS + 1, "low"),
+    ],
+)
+def test_who_is_told_has_time_before_somebody_dies_however_fast_it_goes(
+    percent: int, ahead_ms: float, level: str
+) -> None:
+    judged = pressure(pct(percent), rate_for(pct(percent) - FLOOR_KIB, ahead_ms))
+    assert (judged.level, judged.reason) == (level, "")
+    assert judged.why.startswith("headroom below" if level == "low" else "forecast: memory is used up in less than")
+
+
+def test_a_forecast_that_calls_for_a_level_is_left_later_than_it_is_entered() -> None:
+    left = pct(20) - FLOOR_KIB
+    for level, ahead_ms, below in (("critical", CRITICAL_MS, "moderate"), ("moderate", MODERATE_MS, "low")):
+        assert pressure(pct(20), rate_for(left, 2 * ahead_ms - 9), previous=level).level == level
+        assert pressure(pct(20), rate_for(left, 2 * ahead_ms + 9), previous=level).level == below
+        assert pressure(pct(20), rate_for(left, 2 * ahead_ms - 9), previous="calm").level == below
+
+
+def test_with_most_memory_left_no_rate_calls_for_a_level() -> None:
+    assert pressure(pct(31), rate_for(pct(31) - FLOOR_KIB, 10)).level == "calm"
+
+
+@pytest.mark.parametrize(("percent", "below"), [(40, "calm"), (20, "low")])
+def test_with_nothing_left_but_the_store_who_can_give_back_is_told_earlier(percent: int, below: str) -> None:
+    rate = rate_for(pct(percent) - FLOOR_KIB, UNSURE_MS - 1)
+    store: dict[str, Any] = {"free_kib": -5, "cache_kib": 2 * FLOOR_KIB + 5, "store_kib": pct(percent) - FLOOR_KIB}
+    assert pressure(pct(percent), rate, **store).level == "moderate"
+    assert pressure(pct(percent), rate_for(pct(percent) - FLOOR_KIB, UNSURE_MS + 1), **store).level == below
+    assert pressure(pct(percent), rate, **{**store, "free_kib": -4}).level == below, "something else is left"
+    assert pressure(pct(percent), 0.0, **store).level == below, "nothing grows"
+    for free, level in ((2 * FLOOR_KIB - 5, "moderate"), (2 * FLOOR_KIB - 4, below)):
+        changes = {**store, "free_kib": free}
+        assert pressure(pct(percent), rate, previous="moderate", **changes).level == level, "it is left later"
+
+
+def test_a_burst_calls_for_no_level() -> None:
+    burst = Forecast((), rate_for(pct(20) - FLOOR_KIB, 10), 100.0)
+    assert judge(SETTINGS, Signs(room(pct(20)), burst, QUIET, None), "calm").level == "low"
+
+
+@pytest.mark.parametrize(("ahead_ms", "level"), [(CRITICAL_MS, "critical"), (UNSURE_MS, "moderate")])
+def test_a_store_that_fills_is_told_ahead(ahead_ms: float, level: str) -> None:
+    ends_ms = ahead_ms + 2 * SETTINGS.kill_horizon_ms
+    judged = pressure(pct(40), lasts_ms=ends_ms, free_kib=FLOOR_KIB)
+    assert (judged.level, judged.reason) == (level, "") and "the store is used up" in judged.why
+    assert pressure(pct(40), lasts_ms=ends_ms, free_kib=2 * FLOOR_KIB + 1).level == "calm", "with memory that is free"
+    fails = Signs(room(pct(40)), Forecast(), QUIET, None, store_fails_ms=min(ends_ms, MODERATE_MS))
+    assert judge(SETTINGS, fails, "calm").level == level
+    assert judge(SETTINGS, replace(fails, store_fails_ms=2 * MODERATE_MS), "calm").level == "calm"
+
+
+@pytest.mark.parametrize(("free", "own_pct", "level"), [(0, 60, "moderate"), (1, 60, "calm"), (0, 59, "calm")])
+def test_where_a_stall_would_be_a_reason_that_is_told_ahead(free: int, own_pct: int, level: str) -> None:
+    signs = Signs(room(pct(40), free_kib=free), Forecast(), QUIET, None, own_pct)
+    judged = judge(SETTINGS, signs, "calm")
+    assert (judged.level, judged.reason) == (level, "")
+    stalled = judge(SETTINGS, replace(signs, stall=STALLED), "calm")
+    assert (stalled.level == "critical") == (level == "moderate")
 
 
 def test_nothing_dies_with_room_and_no_consumption() -> None:

@@ -460,7 +460,7 @@ def test_each_change_of_level_is_one_record() -> None:
 def test_the_table_is_asked_for_while_it_is_not_calm_but_not_at_every_step() -> None:
     run = Run()
     assert run.feed(with_headroom(0, 200_000)) == ()
-    run.feed(*(with_headroom(1000 + at, 60_000) for at in range(0, int(2 * REFRESH_EVERY_MS), 10)))
+    run.feed(*(with_headroom(60_000 + at, 60_000) for at in range(0, int(2 * REFRESH_EVERY_MS), 10)))
     assert [one for one in run.actions if isinstance(one, Refresh)] == [Refresh(False)] * 2
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import settings as effort
 
 from lmkd.model import Candidate, Kill, Sample, Trim
+from lmkd.policy.learned import with_learned
 from lmkd.policy.step import State
 from lmkd.policy.trim import ARM_FACTOR, ASK_EVERY_MS, short_kib
 from lmkd.values import replace
@@ -115,12 +116,14 @@ def test_a_new_state_asks_at_once() -> None:
 @effort(max_examples=EXAMPLES)
 @given(boards())
 def test_on_any_board_trimming_is_asked_for_seldom_and_never_in_the_middle_of_a_kill(spec: BoardSpec) -> None:
-    turns, _board = run(spec)
+    turns, board = run(spec)
     asked_ms, trimming = -1e9, False
     for turn in turns:
         asked = trims(*turn.actions)
         assert len(asked) <= 1
-        busy = turn.after.flight is not None or turn.after.level == "critical"
+        horizon_ms = with_learned(board.settings, turn.before.learned).kill_horizon_ms
+        landed = turn.before.flight is not None and turn.after.flight is None
+        busy = turn.after.flight is not None or (turn.after.exhaustion_ms <= horizon_ms and not landed)
         if busy:
             assert asked == ([0] if trimming else [])
         elif asked and not (trimming and asked == [0]):
