@@ -21,6 +21,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 LOAD_DIR = Path(__file__).parent / "load"
 CLIENT_DIR = CHECKOUT / "clients/c"
 EXAMPLES_DIR = CHECKOUT / "clients/examples"
+REQUESTS = CHECKOUT / "tests/unit/client/requests.c"
 COMPILER = "arm-linux-gnueabihf-gcc"
 # The script a wheel installer writes, less the renaming Windows needs.
 SCRIPT = "#!/usr/bin/python3\nimport sys\n\nfrom {module} import {name}\n\nsys.exit({call}())\n"
@@ -41,11 +42,12 @@ def build_layer(layer: Layer, base: Base, disk: Path, progress: Progress) -> Non
     """Make the layer disk of one run at `disk`."""
     with tempfile.TemporaryDirectory(prefix="lmkd-layer-") as scratch:
         tree = Path(scratch) / "layer"
-        for name in ("guest", "etc", "files", "site"):
+        for name in ("guest", "examples", "etc", "files", "site"):
             (tree / name).mkdir(parents=True)
-        for script in (*GUEST_DIR.glob("*.sh"), *GUEST_DIR.glob("*.py")):
-            shutil.copy2(script, tree / "guest" / script.name)
-            (tree / "guest" / script.name).chmod(0o755)
+        for name, place in (("guest", GUEST_DIR), ("examples", EXAMPLES_DIR)):
+            for script in (*place.glob("*.sh"), *place.glob("*.py")):
+                shutil.copy2(script, tree / name / script.name)
+                (tree / name / script.name).chmod(0o755)
         (tree / "guest/main.sh").write_text(layer.main, encoding="utf-8")
         for name, text in layer.etc:
             (tree / "etc" / name).write_text(text, encoding="utf-8")
@@ -67,13 +69,13 @@ def _digest(paths: list[Path], root: Path) -> str:
 
 
 def _programs(tree: Path) -> None:
-    """Compile the load generator (load/*.c), the small programs of guest/*.c, and the C client's examples.
+    """Compile the load generator (load/*.c), the small programs of guest/*.c, and the C client's examples and requests.
 
     Each set once per text; they are /lmkd/load, /lmkd/NAME.
     """
     wanted = {source.stem: [source] for source in GUEST_DIR.glob("*.c")}
     client = sorted(CLIENT_DIR.glob("*.c"))
-    wanted |= {source.stem: [source, *client] for source in EXAMPLES_DIR.glob("*.c")}
+    wanted |= {source.stem: [source, *client] for source in (*EXAMPLES_DIR.glob("*.c"), REQUESTS)}
     load = sorted(LOAD_DIR.glob("*.c"))
     if load:
         wanted["load"] = load

@@ -113,14 +113,23 @@ def _zswap(name: str, behind: str, extra: tuple[str, ...] = ()) -> Scenario:
     )  # fmt: skip
 
 
-# Room for all but some 30 MB of what is wanted: who gives that back in time saves somebody's life.
+# Room for all but some 10 MB of what is wanted, with all that is idle in the store: who gives 40 MB back in time saves
+# somebody's life. That cannot be the one that grows.
 WANTED = (
     HEARTBEAT,
     "--background n=8,size=12M,adj=900,compress=3",
-    "--grow rate=15M,limit=150M,compress=2,adj=200,delay=4",
+    "--grow rate=20M,limit=90M,compress=1,adj=200,delay=3",
 )
 TALK = ". /lmkd/guest/talk.sh"
 NO_RUNAWAY = "policy: {runaway: false}\n"
+BY_OTHER_WAYS = f"""\
+{NO_RUNAWAY}
+apps:
+  - name: cache
+    match: {{comm: cache}}
+    priority: 950
+    notify: {{signal: SIGUSR1, exec: /lmkd/guest/hook.sh}}
+"""
 
 # It grows slowly enough that the forecast leaves time for the grace, and ends what is least important first.
 GRACE = """\
@@ -143,12 +152,20 @@ TRIALS: tuple[Scenario, ...] = (
     *(
         Scenario(
             f"cache-{kind}", f"an application with 40 MB of cache that {does}",
-            load=WANTED, config=NO_RUNAWAY, seconds=18, extra=(TALK, f"cache {options}"), after=("cache_told",),
-            after_s=5, kinds=("talk",),
+            load=WANTED, config=NO_RUNAWAY, seconds=11, extra=(TALK, f"cache {options}"), after=("cache_told",),
+            after_s=5, kinds=("talk", "lmkd_event"),
         )
         for kind, does, options in (
-            ("told", "is told when memory gets short, and gives it back", ""), ("deaf", "does not listen", "--deaf"),
+            ("told", "is told when memory gets short, and gives it back", "--priority 950"),
+            ("deaf", "does not listen", "--deaf"),
         )
+    ),
+    Scenario(
+        "cache-ways", "the same by a signal; a program, a shell script and a Python application that are told as well",
+        load=WANTED, config=BY_OTHER_WAYS, seconds=11,
+        extra=(TALK, "cache --signal", "in_python --mib 8", "thumbnails 4"),
+        after=("cache_told", "others_told", "requests_told"),
+        after_s=10, kinds=("talk", "lmkd_event"),
     ),
     Scenario(
         "listeners", "three growing applications, one after the other, beside 100 subscribers of whom 50 never read",

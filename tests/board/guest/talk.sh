@@ -14,14 +14,58 @@ listeners_told() { # one record: what they were told, and how late (microseconds
 }
 
 cache() { # its options
-    choom -n 950 -- /lmkd/cache --priority cached "$@" > /run/cache.out 2>&1 3>&- 4>&- &
+    choom -n 950 -- /lmkd/cache "$@" > /run/cache.out 2>&1 3>&- 4>&- &
     CACHE=$!
 }
 
-cache_told() { # one record: is it alive, what it did
+in_python() { # its options
+    python3 /lmkd/examples/cache.py "$@" > /run/python.out 2>&1 3>&- 4>&- &
+    PYTHON=$!
+}
+
+thumbnails() { # MiB of them in memory, which a script deletes that looks at the level's file
+    mkdir /tmp/thumbnails
+    head -c "$1M" /dev/urandom > /tmp/thumbnails/all
+    # shellcheck disable=SC2016  # for the shell that the script runs
+    LMKD_POLL_S=0.3 sh /lmkd/examples/notify.sh sh -c '
+        echo "$LEVEL"
+        case $LEVEL in moderate | critical) rm -f /tmp/thumbnails/* ;; esac' > /run/script.out 2>&1 3>&- 4>&- &
+    SCRIPT=$!
+}
+
+told() { # step, process, its lines: one record of whether it is alive, and what it said
     alive=false
-    kill -0 "$CACHE" 2> /dev/null && alive=true
-    emit "{\"kind\": \"talk\", \"step\": \"cache\", \"alive\": $alive, \"dropped\": $(grep -c dropped /run/cache.out), \"said\": \"$(tr '\n' ';' < /run/cache.out | tr -d '"')\"}"
+    kill -0 "$2" 2> /dev/null && alive=true
+    emit "{\"kind\": \"talk\", \"step\": \"$1\", \"alive\": $alive, \"said\": \"$(tr '\n' ';' < "$3" | tr -d '"')\"}"
+}
+
+cache_told() {
+    told cache "$CACHE" /run/cache.out
+}
+
+others_told() {
+    told python "$PYTHON" /run/python.out
+    told script "$SCRIPT" /run/script.out
+    told program $$ /run/hook.out
+    emit "{\"kind\": \"talk\", \"step\": \"thumbnails\", \"left\": $(find /tmp/thumbnails -type f | wc -l)}"
+}
+
+ask() { # request and its arguments, by the C client: what was answered, then 0 or the error
+    /lmkd/requests ask /run/lmkd/control 10000 "$@"
+}
+
+requests_told() { # each request once; the last one ends the Python application
+    {
+        ask status 0
+        ask candidates 1
+        ask set "$CACHE" 990
+        ask clear "$CACHE"
+        ask trim "$CACHE" 64
+        ask kill 1
+        ask kill "$PYTHON"
+    } > /run/requests.out 2>&1
+    sleep 1
+    told requests "$PYTHON" /run/requests.out
 }
 
 saver() { # MiB: it has work to save
