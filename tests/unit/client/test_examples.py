@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -112,6 +113,18 @@ def test_deaf_it_asks_lmkd_for_nothing(cache: str, server: FakeLmkd, start: Star
     application = start([cache, "--deaf", "--mib", "1", "--socket", str(server.path)])
     server.wait(lambda: "full 1 MiB" in application.lines)
     assert application.lines[0].endswith("deaf") and server.requests == []
+
+
+def test_a_cache_goes_back_at_a_signal_without_any_connection(cache: str, server: FakeLmkd, start: Start) -> None:
+    application = start([cache, "--signal", "--mib", "8", "--socket", str(server.path)])
+    server.wait(lambda: "full 8 MiB" in application.lines)
+    full_kib = application.anonymous_kib()
+    application.process.send_signal(signal.SIGUSR1)
+    server.wait(lambda: application.lines[-1] == "dropped 8 MiB (signal)")
+    assert application.anonymous_kib() < full_kib - 7 * MIB and server.requests == []
+    application.process.send_signal(signal.SIGUSR1)
+    threading.Event().wait(0.05)
+    assert application.lines[-1] == "dropped 8 MiB (signal)" and application.process.poll() is None
 
 
 def test_a_wrong_option_is_a_usage_error(cache: str) -> None:
