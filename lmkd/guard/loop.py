@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lmkd.guard.observe import Observer
     from lmkd.guard.record import Recorder
     from lmkd.kernel.fault_meter import FaultMeter
-    from lmkd.model import Action
+    from lmkd.model import Action, Sample
     from lmkd.plan import Plan
 
 LOSABLE = ("psi_some", "psi_full", "faults")
@@ -31,6 +31,8 @@ EASY = ("calm", "low")
 AGAIN_MS = 4.0
 SHOW_EVERY_MS = 500.0
 """The status is made at most so often: it costs as much as a decision."""
+SHOW_AFTER_MS = 20.0
+"""So long after a change for the better it shows that."""
 
 
 class Guard:
@@ -158,7 +160,8 @@ class Guard:
         self._stepped_ms = now_ms()
         for action in actions:
             self._perform(action, woke_ms)
-        if before != self.state.level:
+        changed = before != self.state.level
+        if changed:
             self._notices.tell_level(before, self.state, sample.t_ms, reason_of(actions))
             self._exchange.ask(NOTIFY, 0, LEVELS.index(self.state.level))
         if self._meter is not None and wake.faults:
@@ -167,13 +170,19 @@ class Guard:
             except OSError as error:
                 self.note("degraded", (("feature", "fault meter"), ("cost", str(error))), "warning")
                 self._meter = None
-        # The status costs as much as a decision: not while one is made, and its change to something worse can wait.
-        eased = before != self.state.level and self.state.level in EASY
-        if eased or (sample.t_ms - self._shown_ms >= SHOW_EVERY_MS and self.state.flight is None):
-            self._shown_ms = sample.t_ms
-            self._exchange.write_status(status_line(self.state, self.plan, self.wakeups, sample, self._recorder.counts))
+        self._show(sample, changed)
         if any(isinstance(action, (Note, Kill, Escalate, Limit)) for action in actions):
             self._exchange.ask(DRAIN_LOG)
+
+    def _show(self, sample: Sample, changed: bool) -> None:
+        """Write the status: not while a decision is made, which costs as much, nor while others wait for the level."""
+        if changed:
+            self._shown_ms = -SHOW_EVERY_MS
+            if self.state.level in EASY:  # else it can wait for the next turn
+                self.look_by(sample.t_ms + SHOW_AFTER_MS)
+        elif sample.t_ms - self._shown_ms >= SHOW_EVERY_MS and self.state.flight is None:
+            self._shown_ms = sample.t_ms
+            self._exchange.write_status(status_line(self.state, self.plan, self.wakeups, sample, self._recorder.counts))
 
     def _perform(self, action: Action, woke_ms: float) -> None:
         if isinstance(action, Kill):

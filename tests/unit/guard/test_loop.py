@@ -36,6 +36,7 @@ from lmkd.guard.observe import Observer
 from lmkd.guard.record import Recorder
 from lmkd.guard.rehearse import rehearse
 from lmkd.held import Clean, Explain, Tend
+from lmkd.kernel.clock import now_ms
 from lmkd.model import Freeze, Kill, Refresh, Renice, Thaw, Trim, Victim
 from lmkd.plan import Plan
 from tests.unit.guard.test_exchange import close
@@ -190,6 +191,19 @@ def test_with_room_to_spare_nobody_dies_and_the_status_says_so(benches: Any) -> 
     assert bench.port.signals == []
     status = json.loads(bench.exchange.read_status())
     assert status["level"] == "calm" and isinstance(status["records"], dict) and status["killed"] == {}
+
+
+def test_who_waits_for_the_level_does_not_wait_for_the_status(benches: Any) -> None:
+    bench = benches()
+    for free_kib, level, wait_ms in ((60000, "low", 100.0), (90000, "calm", 100.0)):
+        bench.memory(free_kib, 0)
+        before = bench.exchange.read_status()
+        bench.turn()
+        assert bench.guard.state.level == level
+        assert bench.exchange.read_status() == before
+        assert bench.guard._due_ms <= now_ms() + wait_ms
+        bench.turn()
+        assert json.loads(bench.exchange.read_status())["level"] == level
 
 
 def test_without_memory_and_without_a_table_the_guard_lives(benches: Any) -> None:
