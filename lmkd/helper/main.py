@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 NICE_CALM = 10
 NICE_URGENT = 5
 NICE_NOW = 0
-NOW = {EXPLAIN, CLEAN, REAP, NOTIFY, *BRAKE_COMMANDS}
+NOW = {EXPLAIN, CLEAN, REAP, *BRAKE_COMMANDS}
 """What the guard waits for; a refresh is urgent when memory is short, and shares the processor with the foreground."""
 FILES = {EXPLAIN, TEND, CLEAN}
 BATCH_MS = 100
@@ -194,8 +194,10 @@ class Helper:
         """Do what the guard asked for; several refreshes at once are one."""
         commands = self._exchange.commands()
         asked = {operation for operation, _, _ in commands}
-        self._set_nice(NICE_NOW if asked & NOW else NICE_URGENT if REFRESH_URGENT in asked else NICE_CALM)
+        if NOTIFY in asked:
+            self._set_nice(NICE_NOW)  # only for that: what follows would take the processor from those who are told
         self._ways.tell(commands)
+        self._set_nice(NICE_NOW if asked & NOW else NICE_URGENT if REFRESH_URGENT in asked else NICE_CALM)
         for operation, pid, argument in commands:
             if operation == REAP:
                 self._exchange.post("reap", (("pid", pid), ("outcome", reap(self._libc, pid))))

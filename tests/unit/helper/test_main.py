@@ -16,10 +16,22 @@ import pytest
 
 from lmkd.control.client import ControlClient
 from lmkd.errors import ControlError
-from lmkd.guard.commands import DRAIN_LOG, EXPLAIN, FREEZE, HOOK, KILLED, NOTIFY, REAP, REFRESH, START_BITS, STOP
+from lmkd.guard.commands import (
+    DRAIN_LOG,
+    EXPLAIN,
+    FREEZE,
+    HOOK,
+    KILLED,
+    NOTIFY,
+    REAP,
+    REFRESH,
+    REFRESH_URGENT,
+    START_BITS,
+    STOP,
+)
 from lmkd.guard.exchange import Exchange
 from lmkd.guard.record import Recorder
-from lmkd.helper.main import Helper
+from lmkd.helper.main import NICE_NOW, NICE_URGENT, Helper
 from lmkd.helper.registry import Registry
 from lmkd.helper.sample import PRESENT
 from lmkd.helper.scout import Scout
@@ -230,6 +242,26 @@ def test_it_tells_the_level_when_the_guard_says_that_it_changed(bench: Bench, pl
     bench.exchange.ask(STOP)
     assert bench.ended() == 0
     assert file.read_text().startswith("level=unknown ")
+
+
+def test_the_level_is_told_ahead_of_others_and_the_rest_of_what_is_asked_is_not(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange = Exchange()
+    helper = Helper(plan, exchange, os.getppid())
+    said: list[object] = []
+    monkeypatch.setattr(helper, "_set_nice", said.append)
+    monkeypatch.setattr(helper._ways, "tell", lambda commands: said.append("tell"))
+    monkeypatch.setattr(helper, "_refresh", lambda: said.append("refresh"))
+    exchange.ask(NOTIFY, 0, 3)
+    exchange.ask(REFRESH_URGENT)
+    helper._obey()
+    assert said == [NICE_NOW, "tell", NICE_URGENT, "refresh"]
+    helper._care.close()
+    helper._desk.close()
+    if helper._events >= 0:
+        os.close(helper._events)
+    close(exchange)
 
 
 def test_in_a_dry_run_nobody_is_told(tmp_path: Path, plan: Plan) -> None:
