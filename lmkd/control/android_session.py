@@ -66,6 +66,11 @@ class AndroidSession:
         return frozenset(wanted)
 
     @property
+    def processes(self) -> tuple[int, ...]:
+        """See ``Session.processes``. The protocol has no such notice."""
+        return ()
+
+    @property
     def waiting(self) -> bool:
         """See ``Session.waiting``."""
         return bool(self._orders) or self._reloading

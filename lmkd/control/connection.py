@@ -51,8 +51,8 @@ class Connection:
     """See the module. Mutable, and never leaves the talker."""
 
     __slots__ = (
-        "_notice_bytes", "_notices", "_out", "_socket", "_tokens", "_tokens_ms", "descriptor", "dropped", "limits",
-        "number", "peer", "reply_bytes", "session", "since_ms", "stuck_ms", "watched",
+        "_notice_bytes", "_notices", "_out", "_socket", "_tokens", "_tokens_ms", "descriptor", "dropped", "interests",
+        "limits", "number", "peer", "reply_bytes", "session", "since_ms", "stuck_ms", "watched",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +63,8 @@ class Connection:
         self.number = number
         self.peer = peer
         self.session = session
+        self.interests: frozenset[str] = frozenset()
+        """The session's, as they were when it was asked last."""
         self.limits = limits
         self.since_ms = now_ms
         """When it last said something."""
@@ -120,16 +122,21 @@ class Connection:
         self.reply_bytes += sum(map(len, messages))
 
     def notify(self, kind: str, payload: object) -> bool:
-        """Queue a notice if the session wants it and there is room; else it is dropped and counted: False."""
-        message = self.session.notify(kind, payload, self.dropped)
-        if message is None:
+        """Send a notice if the session wants it: at once if nothing waits, else queued. False: no room, so it is dropped.
+
+        What is dropped is counted. PeerGone when it is gone.
+        """
+        message = self.session.notify(kind, payload, 0)
+        if message is None or (not self._out and not self.dropped and self._send(message)):
             return True
         urgent = kind == ABOUT_TO_KILL  # before all that waits, and there is room for as many again
         most, most_bytes = (bound << urgent for bound in (self.limits.notices, self.limits.notice_bytes))
         if self._notices >= most or self._notice_bytes + len(message) > most_bytes:
-            self.dropped += 1
+            self.dropped += 1  # in the words for all: whoever does not read costs no encoding of his own
             return False
-        self.dropped = 0
+        if self.dropped:
+            message = self.session.notify(kind, payload, self.dropped) or message
+            self.dropped = 0
         (self._out.appendleft if urgent else self._out.append)((message, True))
         self._notices += 1
         self._notice_bytes += len(message)

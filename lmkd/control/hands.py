@@ -10,7 +10,7 @@ what is wrong), and returns its number; the helper's answer comes later, by ``Se
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from lmkd.values import value
@@ -192,6 +192,10 @@ class Session(Protocol):
     @property
     def interests(self) -> frozenset[str]:
         """The kinds of notices that it wants (``LEVEL``, ``EVENT``, ``VICTIM``, ``ABOUT_TO_KILL``)."""
+
+    @property
+    def processes(self) -> Collection[int]:
+        """Of whose end it wants to be told, if of any (``ABOUT_TO_KILL``)."""
 
     @property
     def waiting(self) -> bool:

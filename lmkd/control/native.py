@@ -46,6 +46,8 @@ class NativeSession:
         self._following: Request | None = None
         self._next = 0
         self._registered: dict[int, int] = {}
+        self.processes = {peer.pid}
+        """See ``Session.processes``."""
         self._now: dict[str, Callable[[Request], Iterable[bytes]]] = {
             "status": lambda request: [protocol.encode_reply(request.id, status=dict(hands.status()))],
             "policy": lambda request: [protocol.encode_reply(request.id, policy=list(hands.policy()))],
@@ -169,6 +171,7 @@ class NativeSession:
         pid = self._target(fields)
         if len(self._registered) >= REGISTERED_MAX and pid not in self._registered:
             self._registered = {known: start for known, start in self._registered.items() if self._lives(known, start)}
+            self.processes = {self._peer.pid, *self._registered}
         if len(self._registered) >= REGISTERED_MAX and pid not in self._registered:
             raise ControlError(f"one connection registers at most {REGISTERED_MAX} processes")
         wish = Wish(pid, fields["priority"], fields["name"], fields["group"], fields["trim"], fields["freeze"])
@@ -200,10 +203,12 @@ class NativeSession:
         if op == "register":
             if known is not None:
                 self._registered[pid] = known.start_ticks
+                self.processes.add(pid)
                 fields |= {"name": known.name or self._name, "trim": known.trim, "freeze": known.freeze}
             return {"registered": fields}
         if op in ("clear", "unregister"):
             self._registered.pop(pid, None)
+            self.processes = {self._peer.pid, *self._registered}
         return {{"set": "set", "clear": "cleared"}.get(op, "unregistered"): fields}
 
     # Notices.

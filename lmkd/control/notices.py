@@ -27,6 +27,7 @@ class NoticesReader:
 
     def __init__(self, view: memoryview) -> None:
         self._view = view
+        self._turn = -1
         self._level = self.level()
         self._sequence = self._last_sequence()
 
@@ -39,6 +40,14 @@ class NoticesReader:
                 text = reason.rstrip(b"\0").decode("utf-8", "ignore") or REASONS[0]
                 return LevelNotice(LEVELS[level], LEVELS[previous], t_ms, headroom_kib, lasts_ms, text)
         raise ValueError("the level is being written")
+
+    def fresh(self) -> bool:
+        """Has the guard told anything since this was asked last? Costs next to nothing."""
+        turn, sequence = COUNT.unpack_from(self._view, LEVEL_AT)[0], self._last_sequence()
+        if turn == self._turn and sequence == self._sequence:
+            return False
+        self._turn = turn
+        return True
 
     def changed(self) -> LevelNotice | None:
         """The level if it is another one than was told last; ``previous`` is that one."""

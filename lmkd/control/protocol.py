@@ -24,6 +24,7 @@ METRICS_BYTES_IN_REPLY = 60_000
 ID_NUMBER_MAX = 2**53
 
 _ERROR_LIMIT_CHARS = 500
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 Id = int | str | None
 
@@ -144,7 +145,7 @@ def _is_id(ident: object) -> bool:
 
 def _dump(message: Mapping[str, Any]) -> bytes:
     try:
-        return json.dumps(message, separators=(",", ":"), allow_nan=False).encode("ascii")
+        return _ENCODER.encode(message).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         raise ControlError(f"the message cannot be sent as JSON: {error}") from error
 

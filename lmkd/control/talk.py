@@ -28,5 +28,6 @@ def talk(
                 os.close(int(name))
     with contextlib.suppress(OSError):  # else a little slower, under load
         os.setpriority(os.PRIO_PROCESS, 0, 0)
+    gc.freeze()  # what the helper made stays as it is: looking through it would copy every page of it
     gc.enable()
     Talker(plan, exchange, listeners, channel).run()

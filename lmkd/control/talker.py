@@ -9,15 +9,16 @@ import _socket
 import os
 import select
 from collections.abc import Callable, Mapping
-from typing import Any
 
-from lmkd.control.adjust import Adjuster
 from lmkd.control.authority import peer_of
 from lmkd.control.connection import Connection, Limits, PeerGone
-from lmkd.control.hands import ABOUT_TO_KILL, EVENT, LEVEL, VICTIM, Answer, Hands, Peer, Session
+from lmkd.control.events import Events
+from lmkd.control.hands import ABOUT_TO_KILL, LEVEL, VICTIM, Answer, Hands, Peer, Session
 from lmkd.control.native import NativeSession
 from lmkd.control.notices import NoticesReader
 from lmkd.control.order_hands import OrderHands
+from lmkd.control.standing import Standing
+from lmkd.control.subscribers import Subscribers
 from lmkd.errors import LmkdError
 from lmkd.guard.exchange import Exchange
 from lmkd.kernel import clock
@@ -25,7 +26,8 @@ from lmkd.plan import Plan
 from lmkd.values import replace
 
 Maker = Callable[[Peer, Hands], Session]
-EVENTS_ERROR = (LmkdError, OSError, ValueError, KeyError)
+TIDY_MS = 1000.0
+"""Clients that are silent, stuck or wait for the helper are looked at so often, beside each time that one is served."""
 
 
 def makers(plan: Plan, hands: OrderHands, exchange: Exchange) -> dict[str, Maker]:
@@ -54,14 +56,20 @@ class Talker:
         self._channel = channel
         self._wake = exchange.wake
         self._notices = NoticesReader(exchange.notices.view)
+        self._subscribers = Subscribers(self.connections, self._flush, self._drop, self._notices.drop_one)
         self._listeners = {one.fileno(): (kind, one) for kind, one in listeners.items()}
         self._orders: dict[int, tuple[Connection, float]] = {}
         self._makers = makers(plan, self.hands, exchange)
         self.hands.status_of["clients"] = self._clients
         self._number = 0
-        self._events_from: int | None = None
+        self._events = Events(self.hands, self._subscribers)
         self._empty_ms = clock.now_ms()
-        self._adj = Adjuster(plan.proc)
+        """When the last one has gone."""
+        self._tidy_every_ms = min(TIDY_MS, self.limits.idle_ms / 2, self.limits.write_ms / 2, self.limits.order_ms / 2)
+        self._tidy_ms = 0.0
+        self._held = False
+        """Does anybody wait until he may ask again?"""
+        self._standing = Standing(plan.proc, plan.page_kib)
         self._poll = select.poll()
         for descriptor in (*self._listeners, channel.fileno(), *([self._wake] if self._wake >= 0 else [])):
             self._poll.register(descriptor, select.POLLIN)
@@ -74,26 +82,26 @@ class Talker:
     def turn(self, timeout_ms: float | None = None) -> bool:
         """Wait until something happens, for ``timeout_ms`` at most, and see to it. False when it is time to end."""
         timeout = self._timeout_ms()
+        self._standing.wait()
         ready = dict(self._poll.poll(timeout if timeout_ms is None else min(timeout, timeout_ms)))
         now_ms = clock.now_ms()
-        if self._wake in ready:
+        if ready.pop(self._wake, 0):
             _drain(self._wake)
-        if self._channel.fileno() in ready and not self._take_answers(now_ms):
-            self._tell(now_ms)  # such as why: a reload ends the helper as well
-            return False
         self._tell(now_ms)
-        for descriptor, happened in ready.items():
-            connection = self.connections.get(descriptor)
-            if connection is not None:
-                self._serve(connection, happened, now_ms)
-        for descriptor, (kind, listener) in self._listeners.items():
-            if descriptor in ready:  # last: a new connection may get the descriptor of one that was dropped just now
-                self._accept(kind, listener, now_ms)
-        self._end_late(now_ms)
-        self._adj.set(any(one.session.keeps for one in self.connections.values()))
-        if self.connections:
-            self._empty_ms = now_ms
-        return now_ms - self._empty_ms < self.limits.linger_ms
+        self._events.tell_next(now_ms)
+        if ready:
+            self._standing.work()
+            if self._channel.fileno() in ready and not self._take_answers(now_ms):
+                self._tell(now_ms)  # such as why: a reload ends the helper as well
+                self._events.tell_all(now_ms)
+                return False
+            self._serve_all(ready, now_ms)
+        if ready or now_ms >= self._tidy_ms:
+            self._end_late(now_ms)
+            self._held = any(not one.may_ask for one in self.connections.values())
+            self._tidy_ms = now_ms + (self.limits.poll_ms if self._held else self._tidy_every_ms)
+            self._standing.set(any(one.session.keeps for one in self.connections.values()))
+        return bool(self.connections) or now_ms - self._empty_ms < self.limits.linger_ms
 
     def close(self) -> None:
         """End all connections."""
@@ -108,14 +116,21 @@ class Talker:
     def _timeout_ms(self) -> float:
         if not self.connections:
             return max(0.0, self._empty_ms + self.limits.linger_ms - clock.now_ms())
-        if self._follows() or self._wake < 0:
-            return self.limits.poll_ms
-        return self.limits.poll_ms if any(not one.may_ask for one in self.connections.values()) else 5000.0
-
-    def _follows(self) -> bool:
-        return any(EVENT in one.session.interests for one in self.connections.values())
+        if self._events.followed or self._wake < 0:
+            return self._events.timeout_ms(self.limits.poll_ms)
+        return self.limits.poll_ms if self._held else 5000.0
 
     # Clients.
+
+    def _serve_all(self, ready: Mapping[int, int], now_ms: float) -> None:
+        for descriptor, happened in ready.items():
+            connection = self.connections.get(descriptor)
+            if connection is not None:
+                self._serve(connection, happened, now_ms)
+                self._tell(now_ms)  # whoever waits to be told waits for one answer at most
+        for descriptor, (kind, listener) in self._listeners.items():
+            if descriptor in ready:  # last: a new connection may get the descriptor of one that was dropped just now
+                self._accept(kind, listener, now_ms)
 
     def _accept(self, kind: str, listener: _socket.socket, now_ms: float) -> None:
         try:
@@ -148,9 +163,7 @@ class Talker:
         connection.refill(now_ms)
         try:
             if happened & select.POLLIN and connection.may_ask:
-                if not self._follows():
-                    self._events_from = None  # set anew, before the session looks at what there is
-                    self._events_from = self._next_event()
+                self._events.begin(now_ms)  # before the session looks at what there is
                 began_ms = clock.now_ms()
                 self._feed(connection, connection.receive(now_ms), now_ms)
                 connection.charge(clock.now_ms() - began_ms)
@@ -162,6 +175,7 @@ class Talker:
 
     def _feed(self, connection: Connection, message: bytes | None, now_ms: float) -> None:
         replies = connection.session.feed(message)
+        self._subscribers.ask(connection)
         alike = (one for one in self.connections.values() if one.peer.privileged == connection.peer.privileged)
         if sum(one.reply_bytes for one in alike) + sum(map(len, replies)) > self.limits.reply_bytes:
             raise PeerGone  # all together do not read: this one may come again
@@ -172,7 +186,7 @@ class Talker:
     def _flush(self, connection: Connection, now_ms: float) -> None:
         before = connection.unsent
         connection.flush(now_ms)
-        if before and not connection.unsent and connection.dropped and LEVEL in connection.session.interests:
+        if before and not connection.unsent and connection.dropped and LEVEL in connection.interests:
             connection.notify(LEVEL, self._notices.level())  # what was dropped may have been the last change
             connection.flush(now_ms)
         wanted = (select.POLLIN if connection.may_ask else 0) | (select.POLLOUT if connection.unsent else 0)
@@ -183,6 +197,8 @@ class Talker:
     def _drop(self, connection: Connection) -> None:
         self._poll.unregister(connection.descriptor)
         del self.connections[connection.descriptor]
+        self._subscribers.renew()
+        self._empty_ms = clock.now_ms()
         connection.close()
         connection.session.closed()
         self.hands.take_numbers()
@@ -212,43 +228,17 @@ class Talker:
     # What is told.
 
     def _tell(self, now_ms: float) -> None:
-        """What has happened since the last turn, to who wants to know; first those whose grace is running."""
-        for victim in self._notices.victims():
-            named = self.hands.with_user(victim)
-            self._notify(ABOUT_TO_KILL, named, now_ms)
-            self._notify(VICTIM, named, now_ms)
+        """What the guard has told since this was asked last, to who wants to know; the victims first."""
+        if not self._notices.fresh():
+            return
+        victims = self._notices.victims()
+        for victim in victims:
+            self._subscribers.notify(ABOUT_TO_KILL, victim, now_ms, victim.pid)
         changed = self._notices.changed()
         if changed is not None:
-            self._notify(LEVEL, changed, now_ms)
-        if self._follows():
-            for event in self._new_events():
-                self._notify(EVENT, event, now_ms)
-
-    def _notify(self, kind: str, payload: object, now_ms: float) -> None:
-        for connection in list(self.connections.values()):
-            if kind not in connection.session.interests:
-                continue
-            if not connection.notify(kind, payload):
-                self._notices.drop_one()
-            try:
-                self._flush(connection, now_ms)
-            except PeerGone:
-                self._drop(connection)
-
-    def _next_event(self) -> int | None:
-        try:
-            return self.hands.next_event()
-        except EVENTS_ERROR:
-            return None
-
-    def _new_events(self) -> list[dict[str, Any]]:
-        try:
-            if self._events_from is None:
-                self._events_from = self.hands.next_event()
-            events, self._events_from = self.hands.follow(self._events_from)
-        except EVENTS_ERROR:
-            return []
-        return events
+            self._subscribers.notify(LEVEL, changed, now_ms)
+        for victim in victims if self._subscribers.of(VICTIM) else ():
+            self._subscribers.notify(VICTIM, self.hands.with_user(victim), now_ms)
 
     # The helper.
 
@@ -284,6 +274,7 @@ class Talker:
         self._orders.pop(number, None)
         began_ms = clock.now_ms()
         connection.reply(connection.session.answered(number, answer), now_ms)
+        self._subscribers.ask(connection)
         connection.charge(clock.now_ms() - began_ms)
         try:
             self._flush(connection, now_ms)

@@ -45,7 +45,7 @@ class Talking:
         theirs.setblocking(False)
         self._theirs = theirs
         self.talker = Talker(self.plan, self.exchange, {"native": self._listener}, theirs, limits)
-        self.talker._adj.set = lambda relied: None  # type: ignore[method-assign]
+        self.talker._standing.set = lambda relied: None  # type: ignore[method-assign]
         self.orders: list[tuple[Any, ...]] = []
         self.answer: Callable[[tuple[Any, ...]], bytes | None] = done
         self._clients: list[socket.socket] = []
@@ -133,6 +133,13 @@ class Client:
             except BlockingIOError:
                 self._talking.turn()
         raise TimeoutError("no message came")
+
+    def waiting(self) -> bytes:
+        """The first of what has come and is not read yet."""
+        try:
+            return self.socket.recv(1 << 17, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return b""
 
     def silent(self, turns: int = 6) -> bool:
         """Does nothing come?"""

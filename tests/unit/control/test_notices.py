@@ -55,6 +55,17 @@ def test_a_level_is_told_once_with_its_numbers(notices: Notices) -> None:
     assert reader.changed() is None
 
 
+def test_what_is_fresh_is_so_once(notices: Notices) -> None:
+    reader = NoticesReader(notices.view)
+    reader.fresh()
+    assert not reader.fresh()
+    notices.tell_level("calm", State(level="low"), 1.0, "")
+    assert (reader.fresh(), reader.fresh()) == (True, False)
+    kill(notices, victim(7))
+    assert reader.fresh() and [one.pid for one in reader.victims()] == [7]
+    assert not reader.fresh()
+
+
 def test_levels_that_were_missed_are_told_as_one_change(notices: Notices) -> None:
     reader = NoticesReader(notices.view)
     notices.tell_level("calm", State(level="low"), 1.0, "")

@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 
+from lmkd.control import protocol
 from lmkd.control.connection import Limits
+from lmkd.control.hands import Peer
 from lmkd.control.talker import Talker
 from lmkd.guard.record import Recorder
 from lmkd.helper.orders import ANSWER, LOOK
-from lmkd.model import Note
+from lmkd.model import Kill, Note, Victim
 from lmkd.policy.step import State
-from tests.unit.control.talking import Talking
+from tests.unit.control.talking import Client, Talking
 
 
 @pytest.fixture
@@ -144,6 +146,91 @@ def test_a_change_of_level_wakes_the_talker(tmp_path: Path) -> None:
     assert talking.turn(5000) and time.monotonic() - began < 2
     assert client.raw(0 + 1)
     talking.close()
+
+
+class Standing:
+    """Keeps what the clients have been sent when it is told to work."""
+
+    def __init__(self, *clients: Client) -> None:
+        self._clients = clients
+        self.said: list[Any] = []
+
+    def set(self, relied: bool) -> None:
+        pass
+
+    def wait(self) -> None:
+        self.said.append("wait")
+
+    def work(self) -> None:
+        self.said.append([bool(client.waiting()) for client in self._clients])
+
+
+def test_levels_are_told_ahead_of_everybody_else_and_requests_are_not(talking: Talking) -> None:
+    reads, asks = talking.client(), talking.client()
+    reads.ask("subscribe")
+    asks.ask("status")
+    standing = talking.talker._standing = Standing(reads, asks)  # type: ignore[assignment]
+    asks.send(b'{"v":1,"op":"status"}')
+    level(talking, "low")
+    talking.turn()
+    assert standing.said == ["wait", [True, False]]
+    assert asks.receive()["status"]
+
+
+def test_a_level_waits_for_one_answer_at_most(talking: Talking) -> None:
+    reads, first, second = (talking.client() for _ in range(3))
+    reads.ask("subscribe")
+    told: list[bool] = []
+
+    def status() -> dict[str, Any]:
+        told.append(bool(reads.waiting()))
+        level(talking, "low")
+        return {}
+
+    for client in (first, second):
+        client.ask("status")
+    for client in (first, second):
+        client.send(b'{"v":1,"op":"status"}')
+    talking.talker.hands._source.status = status  # type: ignore[method-assign]
+    talking.turn()
+    assert told == [False, True]
+
+
+def test_a_victim_is_told_before_the_level(talking: Talking) -> None:
+    client = talking.client()
+    client.ask("subscribe")
+    level(talking, "critical")
+    mine = Victim(os.getpid(), 0, "app", 900, -1, 4096)
+    session = next(iter(talking.talker.connections.values())).session
+    session._peer = Peer(0, os.getpid(), 0, True)  # type: ignore[attr-defined]
+    talking.exchange.notices.tell_kill(Kill((mine,), "SIGKILL", "why", ()), (mine,), State(), 7.0)
+    assert client.receive()["about_to_kill"]["pid"] == os.getpid()
+    assert client.receive()["level"]["level"] == "critical"
+
+
+def test_those_that_do_not_read_cost_no_encoding_of_their_own(
+    talking: Talking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = [talking.client() for _ in range(20)]
+    for client in clients:
+        client.ask("subscribe")
+    names = ("low", "calm")
+    for number in range(300):
+        level(talking, names[number % 2])
+        talking.turn(0)
+    assert all(one.dropped > 0 for one in talking.talker.connections.values())
+    encoded: list[object] = []
+    encode = protocol.encode_reply
+
+    def counted(*given: Any, **named: Any) -> bytes:
+        encoded.append(named)
+        return encode(*given, **named)
+
+    monkeypatch.setattr(protocol, "encode_reply", counted)
+    for number in range(10):
+        level(talking, names[number % 2])
+        talking.turn(0)
+    assert len(encoded) == 10
 
 
 def test_one_that_does_not_read_loses_notices_and_is_told_how_many_and_the_last_level(talking: Talking) -> None:
