@@ -120,6 +120,13 @@ WANTED = (
     "--background n=8,size=12M,adj=900,compress=3",
     "--grow rate=20M,limit=90M,compress=1,adj=200,delay=3",
 )
+# Many changes of the level: growth at 300, then 30 MB/s, on top of what grows at 5 and has the last word.
+RATES = (
+    *APPS,
+    "--grow name=slow,rate=5M,compress=1,adj=200,delay=3",
+    *(f"--grow name=fast-{number},rate=300M,adj=300,delay={4 + 3 * number}" for number in range(4)),
+    *(f"--grow name=mid-{number},rate=30M,compress=1,adj=300,delay={16 + 5 * number}" for number in range(2)),
+)
 TALK = ". /lmkd/guest/talk.sh"
 NO_RUNAWAY = "policy: {runaway: false}\n"
 BY_OTHER_WAYS = f"""\
@@ -167,10 +174,18 @@ TRIALS: tuple[Scenario, ...] = (
         after=("cache_told", "others_told", "requests_told"),
         after_s=10, kinds=("talk", "lmkd_event"),
     ),
-    Scenario(
-        "listeners", "three growing applications, one after the other, beside 100 subscribers of whom 50 never read",
-        load=WAVES.load, seconds=WAVES.seconds, extra=(TALK, "listeners 100 50"), after=("listeners_told",),
-        kinds=("talk",), after_s=5,
+    *(
+        Scenario(
+            name, f"memory gets short over and over beside {count} applications {about}",
+            load=RATES, seconds=36, extra=(TALK, f"listeners {count} {count // 2} '{asks}'"),
+            after=("listeners_told",), kinds=("talk",), after_s=5,
+        )
+        for name, count, asks, about in (
+            ("listeners-1", 1, "rs", "that is told"),
+            ("listeners-10", 10, "rs", "of which 5 never read"),
+            ("listeners", 100, "rs", "of which 50 never read"),
+            ("listeners-deaf", 100, "", "that nobody tells"),
+        )
     ),
     _short("respawn"),
     _short("flood", *APPS, "--cache path=/dev/vda,rate=40M,total=800M,adj=200,delay=3"),

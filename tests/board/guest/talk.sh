@@ -1,16 +1,17 @@
 # Owns the applications that talk to the manager; sourced before it starts, so they find it when it comes.
 
-listeners() { # subscribers, how many of them never read
-    /lmkd/listeners "$1" "$2" > /run/listeners.out 2>&1 3>&- 4>&- &
+listeners() { # how many, how many of them never read, what they ask for (listeners.c)
+    choom -n 0 -- /lmkd/listeners "$1" "$2" "$3" > /run/listeners.out 2>&1 3>&- 4>&- &
     LISTENERS=$!
 }
 
-listeners_told() { # one record: what they were told, and how late (microseconds)
-    sed -n 's/^notice \([a-z]*\) \(-*[0-9]*\) \(-*[0-9]*\) \([0-9]*\)$/{"level": "\1", "first_us": \2, "last_us": \3, "readers": \4}/p' \
-        /run/listeners.out | paste -s -d , > /run/told
+listeners_told() { # one record: what they were told, how late (microseconds); what guard, helper, talker have run
     alive=false
-    kill -0 "$LISTENERS" 2> /dev/null && alive=true
-    emit "{\"kind\": \"talk\", \"step\": \"listeners\", \"alive\": $alive, \"first\": \"$(head -n 1 /run/listeners.out)\", \"told\": [$(cat /run/told)]}"
+    run_ms=$(for pid in $(manager_pids); do awk '{ printf "%.0f\n", $1 / 1e6 }' "/proc/$pid/schedstat"; done | paste -s -d , -)
+    kill -USR1 "$LISTENERS" 2> /dev/null && alive=true
+    wait "$LISTENERS"
+    said=$(grep -v '^{' /run/listeners.out | tr '\n' ';' | tr -d '"')
+    emit "{\"kind\": \"talk\", \"step\": \"listeners\", \"alive\": $alive, \"run_ms\": [$run_ms], \"said\": \"$said\", \"told\": [$(grep '^{' /run/listeners.out | paste -s -d , -)]}"
 }
 
 cache() { # its options
