@@ -17,7 +17,7 @@ from .records import MissingFigure, events, percentile, record_of
 from .scenario import Result, run_scenario
 from .vm import Outcome
 
-NAMES = ("listeners-1", "listeners-10", "listeners", "listeners-deaf")
+NAMES = ("listeners", "listeners-deaf", "listeners-1", "listeners-10", "listeners-100")
 RATES_MB = {"fast": 300, "mid": 30, "slow": 5}
 AFTERMATH_MS = 1000.0
 PROCESSES = ("guard", "helper", "talker")

@@ -120,13 +120,13 @@ WANTED = (
     "--background n=8,size=12M,adj=900,compress=3",
     "--grow rate=20M,limit=90M,compress=1,adj=200,delay=3",
 )
-# Many changes of the level: growth at 300, then 30 MB/s, on top of what grows at 5 and has the last word.
-RATES = (
+# Many changes of the level: growth at 300 and 30 MB/s, one after the other; and, where there is time for it, at 5.
+RATES_SHORT = (
     *APPS,
-    "--grow name=slow,rate=5M,compress=1,adj=200,delay=3",
-    *(f"--grow name=fast-{number},rate=300M,adj=300,delay={4 + 3 * number}" for number in range(4)),
-    *(f"--grow name=mid-{number},rate=30M,compress=1,adj=300,delay={16 + 5 * number}" for number in range(2)),
+    *(f"--grow name=fast-{number},rate=300M,adj=200,delay={3 + 4 * number}" for number in range(4)),
+    *(f"--grow name=mid-{number},rate=30M,compress=1,adj=200,delay={19 + 6 * number}" for number in range(2)),
 )
+RATES = (*RATES_SHORT, "--grow name=slow,rate=5M,compress=1,adj=200,delay=31")
 TALK = ". /lmkd/guest/talk.sh"
 NO_RUNAWAY = "policy: {runaway: false}\n"
 BY_OTHER_WAYS = f"""\
@@ -177,14 +177,15 @@ TRIALS: tuple[Scenario, ...] = (
     *(
         Scenario(
             name, f"memory gets short over and over beside {count} applications {about}",
-            load=RATES, seconds=36, extra=(TALK, f"listeners {count} {count // 2} '{asks}'"),
+            load=load, seconds=seconds, extra=(TALK, f"listeners {count} {count // 2} '{asks}'"),
             after=("listeners_told",), kinds=("talk",), after_s=5,
         )
-        for name, count, asks, about in (
-            ("listeners-1", 1, "rs", "that is told"),
-            ("listeners-10", 10, "rs", "of which 5 never read"),
-            ("listeners", 100, "rs", "of which 50 never read"),
-            ("listeners-deaf", 100, "", "that nobody tells"),
+        for name, count, asks, about, load, seconds in (
+            ("listeners", 100, "rs", "of which 50 never read", RATES_SHORT, 31),
+            ("listeners-1", 1, "rs", "that is told", RATES, 62),
+            ("listeners-10", 10, "rs", "of which 5 never read", RATES, 62),
+            ("listeners-100", 100, "rs", "of which 50 never read", RATES, 62),
+            ("listeners-deaf", 100, "", "that nobody tells", RATES_SHORT, 31),
         )
     ),
     _short("respawn"),
