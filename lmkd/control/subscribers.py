@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from lmkd.control.connection import Connection, PeerGone
+from lmkd.kernel import clock
+
+PATIENCE_MS, LOOK_EVERY = 10.0, 8
+"""Who is not told by then is late whatever is done: the kernel has no memory for the messages, and must get some."""
 
 
 class Subscribers:
@@ -16,12 +20,14 @@ class Subscribers:
         flush: Callable[[Connection, float], None],
         drop: Callable[[Connection], None],
         lost: Callable[[], None],
+        give_way: Callable[[], None],
     ) -> None:
-        """``flush`` sends what waits, and may raise PeerGone; ``drop`` ends a connection; ``lost`` counts a notice."""
+        """How to send what waits (may raise PeerGone), end a connection, count a lost notice, give way to others."""
         self._connections = connections
         self._flush = flush
         self._drop = drop
         self._lost = lost
+        self._give_way = give_way
         self._wanting: dict[str, list[Connection]] = {}
 
     def of(self, kind: str) -> list[Connection]:
@@ -44,15 +50,15 @@ class Subscribers:
 
     def notify(self, kind: str, payload: object, now_ms: float, pid: int = 0) -> None:
         """Tell all, or those who wait for the end of ``pid``; those that read before those that do not."""
-        behind = []
         wanting = self.of(kind)
-        for connection in [one for one in wanting if pid in one.session.processes] if pid else wanting:
-            if connection.unsent:
-                behind.append(connection)
-            else:
-                self._notify(connection, kind, payload, now_ms)
-        for connection in behind:
+        wanting = [one for one in wanting if pid in one.session.processes] if pid else wanting
+        behind = [one for one in wanting if one.unsent]
+        ahead = [one for one in wanting if not one.unsent] if behind else wanting
+        began_ms = clock.now_ms()
+        for number, connection in enumerate((*ahead, *behind), start=1):
             self._notify(connection, kind, payload, now_ms)
+            if not number % LOOK_EVERY and clock.now_ms() - began_ms > PATIENCE_MS:
+                self._give_way()
 
     def _notify(self, connection: Connection, kind: str, payload: object, now_ms: float) -> None:
         waits = connection.unsent

@@ -56,7 +56,8 @@ class Talker:
         self._channel = channel
         self._wake = exchange.wake
         self._notices = NoticesReader(exchange.notices.view)
-        self._subscribers = Subscribers(self.connections, self._flush, self._drop, self._notices.drop_one)
+        lost = self._notices.drop_one
+        self._subscribers = Subscribers(self.connections, self._flush, self._drop, lost, self._give_way)
         self._listeners = {one.fileno(): (kind, one) for kind, one in listeners.items()}
         self._orders: dict[int, tuple[Connection, float]] = {}
         self._makers = makers(plan, self.hands, exchange)
@@ -112,6 +113,9 @@ class Talker:
         """The talker's part of the status."""
         counts = {"connected": len(self.connections), "registered": self.hands.registered_count()}
         return {**counts, "dropped": self._notices.dropped}
+
+    def _give_way(self) -> None:
+        self._standing.work()
 
     def _timeout_ms(self) -> float:
         if not self.connections:
