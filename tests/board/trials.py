@@ -120,13 +120,13 @@ WANTED = (
     "--background n=8,size=12M,adj=900,compress=3",
     "--grow rate=20M,limit=90M,compress=1,adj=200,delay=3",
 )
-# Many changes of the level: growth at 300 and 30 MB/s, one after the other; and, where there is time for it, at 5.
-RATES_SHORT = (
+# Many changes of the level: growth at 300, 30 and 5 MB/s, one after the other.
+RATES = (
     *APPS,
     *(f"--grow name=fast-{number},rate=300M,adj=200,delay={3 + 4 * number}" for number in range(4)),
     *(f"--grow name=mid-{number},rate=30M,compress=1,adj=200,delay={19 + 6 * number}" for number in range(2)),
+    "--grow name=slow,rate=5M,compress=1,adj=200,delay=31",
 )
-RATES = (*RATES_SHORT, "--grow name=slow,rate=5M,compress=1,adj=200,delay=31")
 TALK = ". /lmkd/guest/talk.sh"
 NO_RUNAWAY = "policy: {runaway: false}\n"
 BY_OTHER_WAYS = f"""\
@@ -181,11 +181,11 @@ TRIALS: tuple[Scenario, ...] = (
             after=("listeners_told",), kinds=("talk",), after_s=5,
         )
         for name, count, asks, about, load, seconds in (
-            ("listeners", 100, "rs", "of which 50 never read", RATES_SHORT, 31),
+            ("listeners", 100, "rs", "of which 50 never read", WAVES.load, WAVES.seconds),
             ("listeners-1", 1, "rs", "that is told", RATES, 62),
             ("listeners-10", 10, "rs", "of which 5 never read", RATES, 62),
             ("listeners-100", 100, "rs", "of which 50 never read", RATES, 62),
-            ("listeners-deaf", 100, "", "that nobody tells", RATES_SHORT, 31),
+            ("listeners-deaf", 100, "", "that nobody tells", WAVES.load, WAVES.seconds),
         )
     ),
     _short("respawn"),
