@@ -45,7 +45,8 @@ static int connected(void)
 
 static void fill(size_t octets)
 {
-    uint32_t random = 2463534242u, *at = malloc(octets);
+    uint32_t random = 2463534242u;
+    volatile uint32_t *at = malloc(octets); /* else the compiler leaves all of it out */
     for (size_t i = 0; at != NULL && i < octets / sizeof *at; i++) {
         random ^= random << 13;
         random ^= random >> 17;
