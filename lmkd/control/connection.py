@@ -122,9 +122,9 @@ class Connection:
         self.reply_bytes += sum(map(len, messages))
 
     def notify(self, kind: str, payload: object) -> bool:
-        """Send a notice if the session wants it: at once if nothing waits, else queued. False: no room, so it is dropped.
+        """Send a notice if the session wants it: at once if nothing waits, else queued. False: no room, so dropped.
 
-        What is dropped is counted. PeerGone when it is gone.
+        PeerGone when it is gone.
         """
         message = self.session.notify(kind, payload, 0)
         if message is None or (not self._out and not self.dropped and self._send(message)):

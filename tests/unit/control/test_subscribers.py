@@ -23,7 +23,7 @@ class Told:
         monkeypatch.setattr(clock, "now_ms", lambda: self.t_ms)
         self.connections = {number: self._connection(number) for number in range(count)}
         self.subscribers = Subscribers(
-            self.connections, lambda connection, now_ms: None, lambda connection: None,
+            self.connections, lambda connection, now_ms: None, lambda connection: None, lambda: None,
             lambda: self.gave_way_ms.append(self.t_ms),
         )  # fmt: skip
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lmkd.control.connection import Limits
+from lmkd.control.connection import Connection, Limits
 from lmkd.kernel.process import read_stat
 from lmkd.model import Kill, Victim
 from lmkd.policy.flight import Flight
@@ -26,6 +26,15 @@ def victim() -> Iterator[Victim]:
         yield Victim(process.pid, stat.start_ticks, "app", 900, -1, 4096)
 
 
+def registered(talking: Talking, victim: Victim) -> Connection:
+    """Its only connection, once the helper has said that this process is registered."""
+    connection = next(iter(talking.talker.connections.values()))
+    connection.session._registered[victim.pid] = victim.start_ticks  # type: ignore[attr-defined]
+    connection.session.processes.add(victim.pid)  # type: ignore[attr-defined]
+    talking.talker._subscribers.ask(connection)
+    return connection
+
+
 def kill(talking: Talking, victim: Victim, level: str) -> None:
     """As the guard does: the signal, then the level that it was for."""
     flight = Flight((victim,), "SIGTERM", 5.0, 205.0, 0, 0, 5.0)
@@ -38,8 +47,7 @@ def test_before_the_level_for_which_it_dies(tmp_path: Path, victim: Victim) -> N
     talking = Talking(tmp_path, proc="/proc")
     client = talking.client()
     client.ask("subscribe")
-    session = next(iter(talking.talker.connections.values())).session
-    session._registered[victim.pid] = victim.start_ticks  # type: ignore[attr-defined]
+    registered(talking, victim)
     kill(talking, victim, "critical")
     first = client.receive()
     assert (first["about_to_kill"]["pid"], first["about_to_kill"]["grace_ms"]) == (victim.pid, 200)
@@ -53,8 +61,7 @@ def test_before_all_that_it_has_not_read_yet_and_though_there_is_no_room_for_mor
     talking = Talking(tmp_path, Limits(notices=4), proc="/proc")
     client = talking.client()
     client.ask("subscribe")
-    connection = next(iter(talking.talker.connections.values()))
-    connection.session._registered[victim.pid] = victim.start_ticks  # type: ignore[attr-defined]
+    connection = registered(talking, victim)
     levels = ("low", "calm")
     for turn in range(600):
         talking.exchange.notices.tell_level(levels[turn - 1 & 1], State(level=levels[turn & 1]), 5.0, "because")
