@@ -2,7 +2,8 @@
 
 As in Android's daemon (system/memory/lmkd/lmkd.cpp):
 
-- Only the privileged are served (root, and the group of the socket). Others get no answer.
+- Only the privileged are served (root, and the group of the socket), and only they can connect (see the desk). Others
+  would get no answer.
 - A record belongs to the process that registered it (its registrant). No other may change or remove it while the
   registrant has a connection; when the last one has ended the record stays in force, and whoever comes may claim it.
   PROCPURGE removes the peer's records and the unclaimed ones.

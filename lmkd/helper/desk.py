@@ -33,7 +33,7 @@ KIND = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
 class Listener:
     """One listening socket at a path. Raises OSError when there can be none."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, mode: int = 0o666, gid: int = -1) -> None:
         self.path = path
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
         self.socket = _socket.socket(_socket.AF_UNIX, KIND)
@@ -41,7 +41,8 @@ class Listener:
         try:
             _remove(fresh)
             self.socket.bind(fresh)
-            os.chmod(fresh, 0o666)
+            os.chown(fresh, -1, gid)
+            os.chmod(fresh, mode)
             self.socket.listen(BACKLOG)
             self._identity = _identity(fresh)
             os.rename(fresh, path)  # a socket that an earlier instance left is replaced in one step
@@ -85,6 +86,7 @@ class Desk:
         """
         before, self._plan = self._plan, plan
         same = sockets_of(before) == sockets_of(plan) and before.android_release == plan.android_release
+        same = same and (before.control_gid == plan.control_gid or not plan.android_socket)
         if not same or len(self._listeners) < len(sockets_of(plan)) or not self._pass_on(descriptor):
             self.close()
             self._open()
@@ -92,7 +94,9 @@ class Desk:
     def _open(self) -> None:
         for kind, path in sockets_of(self._plan):
             try:
-                self._listeners[kind] = Listener(path)
+                # Android's is for root and a group alone, as its init makes it; who else came would never be answered.
+                own = (0o660, self._plan.control_gid) if kind == "android" else ()
+                self._listeners[kind] = Listener(path, *own)
             except OSError as error:
                 cost = f"{path}: {error.strerror}"
                 self._exchange.post("degraded", (("feature", f"{kind} control socket"), ("cost", cost)), "warning")

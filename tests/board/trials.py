@@ -128,6 +128,11 @@ RATES = (
     "--grow name=slow,rate=5M,compress=1,adj=200,delay=31",
 )
 TALK = ". /lmkd/guest/talk.sh"
+FUZZED = "control: {android_socket: /run/lmkd/android}\n"
+MESSAGES = 10_000
+# The configuration changes while it runs: a copy that can be written lies in its place.
+ANDROID = "control: {android_socket: /dev/socket/lmkd, android_release: 15}\npolicy: {runaway: false}\n"
+OWN_ETC = "mkdir /run/lmkd-etc && cp /etc/lmkd/* /run/lmkd-etc && mount -o bind /run/lmkd-etc /etc/lmkd"
 NO_RUNAWAY = "policy: {runaway: false}\n"
 BY_OTHER_WAYS = f"""\
 {NO_RUNAWAY}
@@ -187,6 +192,17 @@ TRIALS: tuple[Scenario, ...] = (
             ("listeners-100", 100, "rs", "of which 50 never read", RATES, 62),
             ("listeners-deaf", 100, "", "that nobody tells", WAVES.load, WAVES.seconds),
         )
+    ),
+    Scenario(
+        "fuzz", f"{MESSAGES:,} messages of chance to each control socket, from several users, while memory runs out",
+        load=(*APPS, "--grow rate=60M,limit=0,adj=200,delay=4"), seconds=16, config=FUZZED,
+        extra=(". /lmkd/guest/fuzz.sh", f"fuzz_begin 1 {MESSAGES} 1"), after=("fuzz_end",), after_s=30,
+        kinds=("fuzz", "lmkd_event"),
+    ),
+    Scenario(
+        "android", "a client of Android's protocol registers, is ranked, sees a kill; then one of a later release",
+        seconds=9, config=ANDROID, extra=(OWN_ETC,),
+        after=(". /lmkd/guest/android.sh", "lmkd_events"), after_s=30, kinds=("android", "lmkd_event"),
     ),
     _short("respawn"),
     _short("flood", *APPS, "--cache path=/dev/vda,rate=40M,total=800M,adj=200,delay=3"),
