@@ -63,15 +63,24 @@ client counter count 900 900 count 1001 1001 boot
 says_line counter 'reply 10' > /dev/null
 android killed "\"pid\": $LARGE, \"owner\": $(lines_of /run/client.owner), \"watcher\": $(lines_of /run/client.watcher), \"counter\": $(lines_of /run/client.counter), \"user\": $(lines_of /run/client.user)"
 
-application 7
-SMALL=$APP
-# The configuration is that of the next release from here on.
-sed -i 's/android_release: 15/android_release: 16/' $CONFIG
-client props props
-answered=$(says_line props reply)
-client recent prio5 $SMALL 10103 950 0 0 subscribe 0 count 0 0 notices 1
-until_true 50 grep -q 'reply 4' /run/client.recent > /dev/null
-lmkd kill --yes $SMALL > /run/kill.out 2>&1
-until_true 30 grep -q killed /run/client.recent > /dev/null
-android recent "\"answered\": $answered, \"pid\": $SMALL, \"props\": $(lines_of /run/client.props), \"recent\": $(lines_of /run/client.recent), \"owner\": $(lines_of /run/client.owner)"
-kill $OWNER
+reload() { # what to change in the configuration, by sed; the client that asks for it
+    sed -i "$1" $CONFIG
+    client "$2" props
+    says_line "$2" reply > /dev/null
+}
+
+end_one() { # MB, the client that registers it, its command's name; a process that lmkd is told to end
+    application "$1"
+    client "$2" subscribe 0 "$3" $APP 10103 950 $4 count 0 0 notices 1
+    says_line "$2" 'reply 4' > /dev/null
+    lmkd kill --yes $APP > /run/kill.out 2>&1
+    until_true 30 grep -q killed "/run/client.$2" > /dev/null
+}
+
+reload 's/runaway: false/runaway: true/' props
+end_one 7 later prio
+android reloaded "\"pid\": $APP, \"props\": $(lines_of /run/client.props), \"later\": $(lines_of /run/client.later), \"owner\": $(lines_of /run/client.owner)"
+reload 's/android_release: 15/android_release: 16/' other
+end_one 6 recent prio4 0
+android recent "\"pid\": $APP, \"props\": $(lines_of /run/client.other), \"recent\": $(lines_of /run/client.recent)"
+kill $OWNER 2> /dev/null
