@@ -82,16 +82,6 @@ def test_the_folder_of_the_socket_is_made_and_anybody_may_connect(bench: Bench) 
     assert bench.exchange.posts() == []
 
 
-def test_android_s_socket_is_for_root_and_the_group_alone(tmp_path: Path) -> None:
-    android = tmp_path / "android" / "lmkd"
-    gid = os.getgroups()[0] if os.getgroups() else os.getgid()
-    made = Bench(make_plan(tmp_path, proc="/proc", android_socket=str(android), control_gid=gid))
-    found = android.stat()
-    assert (found.st_mode & 0o777, found.st_gid) == (0o660, gid)
-    made.close()
-    assert not android.exists()
-
-
 def test_a_client_is_served_by_the_talker_from_the_exchange(bench: Bench) -> None:
     bench.exchange.write_status(b'{"level":"low"}')
     bench.exchange.publish([make_candidate(10, rule=0), make_candidate(11, -1000)], 1.0)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import struct
 import subprocess
 from pathlib import Path
 
+from lmkd.guard.exchange import Exchange
 from lmkd.guard.record import Recorder
-from lmkd.helper.desk import sockets_of
+from lmkd.helper.desk import Desk, sockets_of
 from lmkd.helper.orders import REGISTER_RECORD, RELOAD
 from lmkd.model import Note
+from lmkd.values import replace
+from tests.unit.guard.test_exchange import close
 from tests.unit.helper.test_desk import Bench
 from tests.unit.plans import make_plan
 
@@ -64,3 +68,18 @@ def test_a_reload_is_answered_though_it_ends_the_helper_and_with_it_the_talker(t
             bench.close()
         assert android.recv(64) == words(7, 0)
         assert android.recv(64) == b""
+
+
+def test_android_s_socket_is_for_root_and_the_group_alone_also_when_that_is_another_one(tmp_path: Path) -> None:
+    android, exchange = tmp_path / "android" / "lmkd", Exchange()
+    groups = sorted({os.getgid(), *os.getgroups(), *((4000,) if os.getuid() == 0 else ())})
+    plan = make_plan(tmp_path, proc="/proc", android_socket=str(android), control_gid=groups[0])
+    desk = Desk(plan, exchange, select.poll(), lambda pid: None)
+    found = android.stat()
+    assert (found.st_mode & 0o777, found.st_gid) == (0o660, groups[0])
+    assert Path(plan.socket).stat().st_mode & 0o777 == 0o666
+    desk.go_by(replace(plan, control_gid=groups[-1]), -1)
+    assert android.stat().st_gid == groups[-1]
+    desk.close()
+    assert not android.exists()
+    close(exchange)
