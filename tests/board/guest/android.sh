@@ -54,14 +54,13 @@ client thief prio $LARGE 10101 0 remove $SMALL purge count 0 1000
 android owned "\"answered\": $(says_line thief reply), \"adj\": [$(adj_of $LARGE), $(adj_of $SMALL), $(adj_of $OTHER)]"
 client watcher subscribe 0 count 900 900 notices 1
 says_line watcher reply > /dev/null
-setpriv --reuid 1000 --regid 1000 --clear-groups /lmkd/android $SOCKET count 0 0 > /run/client.user 2>&1
 
 run_load --seconds 12 --seed 1 --heartbeat period_ms=20,anon=24M,file=7M,path=/lmkd/fg.dat,adj=0 \
     --grow name=camera,rate=20M,limit=150M,compress=1,adj=0,delay=1
 until_true 20 grep -q statistics /run/client.owner > /dev/null
 client counter count 900 900 count 1001 1001 boot
 says_line counter 'reply 10' > /dev/null
-android killed "\"pid\": $LARGE, \"owner\": $(lines_of /run/client.owner), \"watcher\": $(lines_of /run/client.watcher), \"counter\": $(lines_of /run/client.counter), \"user\": $(lines_of /run/client.user)"
+android killed "\"pid\": $LARGE, \"owner\": $(lines_of /run/client.owner), \"watcher\": $(lines_of /run/client.watcher), \"counter\": $(lines_of /run/client.counter)"
 
 reload() { # what to change in the configuration, by sed; the client that asks for it
     sed -i "$1" $CONFIG
