@@ -25,6 +25,8 @@ from lmkd.kernel import clock
 from lmkd.plan import Plan
 from lmkd.values import replace
 
+ACCEPTS = 8
+"""So many a turn: those who connect again and again would keep others waiting for seconds."""
 Maker = Callable[[Peer, Hands], Session]
 TIDY_MS = 1000.0
 """Clients that are silent, stuck or wait for the helper are looked at so often, beside each time that one is served."""
@@ -134,26 +136,30 @@ class Talker:
                 self._tell(now_ms)  # whoever waits to be told waits for one answer at most
         for descriptor, (kind, listener) in self._listeners.items():
             if descriptor in ready:  # last: a new connection may get the descriptor of one that was dropped just now
-                self._accept(kind, listener, now_ms)
+                for _ in range(ACCEPTS):
+                    if not self._accept(kind, listener, now_ms):
+                        break
 
-    def _accept(self, kind: str, listener: _socket.socket, now_ms: float) -> None:
+    def _accept(self, kind: str, listener: _socket.socket, now_ms: float) -> bool:
+        """False when nobody waits to be let in."""
         try:
             descriptor, _ = listener._accept()  # type: ignore[attr-defined]
         except OSError:
-            return
+            return False
         connection = _socket.socket(fileno=descriptor)
         self._number += 1
         try:
             peer = peer_of(connection, self._number, self._plan.control_gid, self._plan.proc)
         except OSError:
             connection.close()
-            return
+            return True
         if not self._has_room(peer):
             connection.close()
-            return
+            return True
         session = self._makers[kind](peer, self.hands)
         self.connections[descriptor] = Connection(connection, self._number, peer, session, self.limits, now_ms)
         self._poll.register(descriptor, select.POLLIN)
+        return True
 
     def _has_room(self, peer: Peer) -> bool:
         if len(self.connections) >= self.limits.clients or peer.privileged:

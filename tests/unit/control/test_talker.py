@@ -319,6 +319,14 @@ def test_over_the_bound_a_client_is_turned_away_until_one_has_gone(tmp_path: Pat
     talking.close()
 
 
+def test_many_who_connect_at_once_do_not_keep_the_last_one_waiting(talking: Talking) -> None:
+    clients = [talking.client() for _ in range(24)]
+    clients[-1].send(b'{"v":1,"op":"status"}')
+    talking.turns(5)
+    clients[-1].socket.setblocking(False)
+    assert b'"ok":true' in clients[-1].socket.recv(1 << 17)
+
+
 def test_the_idle_are_left_but_not_those_that_subscribed(tmp_path: Path) -> None:
     talking = Talking(tmp_path, Limits(idle_ms=30), proc="/proc")
     idle, keeps = talking.client(), talking.client()
