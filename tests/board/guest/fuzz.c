@@ -20,7 +20,7 @@
 
 #include "fuzz_messages.h"
 
-enum { CONNECTIONS = 12, HELD = 200, ASKED_MAX = 4000, NOBODY = 65534, APP = 1000 };
+enum { CONNECTIONS = 12, OF_ROOT = 5, HELD = 200, ASKED_MAX = 4000, NOBODY = 65534, APP = 1000 };
 enum { KEPT_NATIVE, KEPT_ANDROID, NEW_NATIVE, NEW_ANDROID, WAYS };
 
 struct shared {
@@ -92,13 +92,13 @@ static bool all_taken(int channel)
 
 static void send_many(int android, bool root, unsigned count)
 {
-    int channels[CONNECTIONS], pipes[2];
-    for (int i = 0; i < CONNECTIONS; i++)
+    int channels[CONNECTIONS], pipes[2], number = root ? OF_ROOT : CONNECTIONS; /* an eighth of all is root's */
+    for (int i = 0; i < number; i++)
         channels[i] = connected(android);
     if (pipe(pipes) != 0)
         exit(1);
     for (unsigned sent = 0, stuck = 0; sent < count && channels[0] >= 0;) {
-        uint32_t which = chance(CONNECTIONS), end = chance(1000);
+        uint32_t which = chance((uint32_t)number), end = chance(1000);
         size_t size = android ? android_message(decoys[!root], root) : native_message(decoys[!root]);
         ssize_t went = sent_with(channels[which], size, chance(20) ? -1 : chance(2) ? pipes[0] : channels[which]);
         bool over = went < 0 && errno != EAGAIN && errno != EMSGSIZE;
@@ -125,7 +125,7 @@ static void send_many(int android, bool root, unsigned count)
     }
     for (int tries = 0; tries < 500; tries++) { /* until what was sent has been read */
         int waiting = 0;
-        for (int i = 2; i < CONNECTIONS; i++) {
+        for (int i = 2; i < number; i++) {
             read_all(channels[i], android);
             waiting += !all_taken(channels[i]);
         }

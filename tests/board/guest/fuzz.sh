@@ -17,7 +17,7 @@ fuzz_begin() { # seed, messages, delay in seconds
         until grep -q '"event":"ready"' "$LOG" 2> /dev/null; do sleep 0.2; done
         MANAGER_PID=$(sed -n 's/.*"event":"ready".*"pid":\([0-9]*\).*/\1/p' "$LOG")
         /lmkd/listeners 1 0 > /run/listener.out 2>&1 3>&- 4>&- & # the talker stays while there is this one
-        /lmkd/fuzz "$1" 600 $FUZZ > /run/warm.out 2>&1 3>&- 4>&-
+        /lmkd/fuzz "$1" 1500 $FUZZ > /run/warm.out 2>&1 3>&- 4>&-
         sleep "$3"
         fuzz_state before
         /lmkd/fuzz "$1" "$2" $FUZZ > /run/fuzz.out 2>&1 3>&- 4>&-
