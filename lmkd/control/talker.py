@@ -25,7 +25,7 @@ from lmkd.kernel import clock
 from lmkd.plan import Plan
 from lmkd.values import replace
 
-ACCEPTS = 8
+ACCEPTS = 32
 """So many a turn: those who connect again and again would keep others waiting for seconds."""
 Maker = Callable[[Peer, Hands], Session]
 TIDY_MS = 1000.0

@@ -15,7 +15,7 @@ GROWS_KIB = (0, 512, 1024)
 """Guard, helper, talker. The guard's pages are locked before; the others' heaps have holes, by chance more or fewer. A
 hundred bytes a message would be 2 MB."""
 GUARD_WAITS_US = 100
-ANSWERED_MS = 2000
+ANSWERED_MS = 3000
 
 pytestmark = [pytest.mark.board, pytest.mark.runs("fuzz")]
 

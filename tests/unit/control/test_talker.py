@@ -320,7 +320,7 @@ def test_over_the_bound_a_client_is_turned_away_until_one_has_gone(tmp_path: Pat
 
 
 def test_many_who_connect_at_once_do_not_keep_the_last_one_waiting(talking: Talking) -> None:
-    clients = [talking.client() for _ in range(24)]
+    clients = [talking.client() for _ in range(100)]
     clients[-1].send(b'{"v":1,"op":"status"}')
     talking.turns(5)
     clients[-1].socket.setblocking(False)
