@@ -2,7 +2,7 @@
 
 A protocol is a class of sessions: one session a connection, without sockets and without a clock. The talker owns the
 connections: it reads a message, gives it to the session, and sends what the session returns. Each listening socket
-has a kind (``lmkd.helper.desk.sockets_of``), and ``lmkd.control.talker.makers`` has what makes the sessions of a kind.
+has a kind (``lmkd.helper.desk.sockets_of``), and ``lmkd.control.kinds.makers`` has what makes the sessions of a kind.
 
 What changes anything becomes an *order* to the helper. ``Hands`` checks and authorises it at once (ControlError says
 what is wrong), and returns its number; the helper's answer comes later, by ``Session.answered`` with that number.

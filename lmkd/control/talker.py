@@ -8,13 +8,13 @@ from __future__ import annotations
 import _socket
 import os
 import select
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from lmkd.control.authority import peer_of
 from lmkd.control.connection import Connection, Limits, PeerGone
 from lmkd.control.events import Events
-from lmkd.control.hands import ABOUT_TO_KILL, LEVEL, VICTIM, Answer, Hands, Peer, Session
-from lmkd.control.native import NativeSession
+from lmkd.control.hands import ABOUT_TO_KILL, LEVEL, VICTIM, Answer, Peer
+from lmkd.control.kinds import makers
 from lmkd.control.notices import NoticesReader
 from lmkd.control.order_hands import OrderHands
 from lmkd.control.standing import Standing
@@ -27,21 +27,8 @@ from lmkd.values import replace
 
 ACCEPTS = 32
 """So many a turn: those who connect again and again would keep others waiting for seconds."""
-Maker = Callable[[Peer, Hands], Session]
 TIDY_MS = 1000.0
 """Clients that are silent, stuck or wait for the helper are looked at so often, beside each time that one is served."""
-
-
-def makers(plan: Plan, hands: OrderHands, exchange: Exchange) -> dict[str, Maker]:
-    """What makes the sessions of a listening socket of each kind (``lmkd.helper.desk.sockets_of``), for one talker."""
-    if not plan.android_socket:
-        return {"native": NativeSession}
-    from lmkd.control.android_session import android_sessions
-    from lmkd.control.android_shared import Shared
-
-    shared = Shared(plan.android_release, exchange.android)
-    hands.status_of["android"] = lambda: shared.status(hands)
-    return {"native": NativeSession, "android": android_sessions(shared)}
 
 
 class Talker:

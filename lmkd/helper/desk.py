@@ -59,7 +59,7 @@ class Listener:
 
 
 def sockets_of(plan: Plan) -> tuple[tuple[str, str], ...]:
-    """(kind, path) of each socket to listen on; ``lmkd.control.talker.makers`` has what serves a kind."""
+    """(kind, path) of each socket to listen on; ``lmkd.control.kinds.makers`` has what serves a kind."""
     return tuple((kind, path) for kind, path in (("native", plan.socket), ("android", plan.android_socket)) if path)
 
 
