@@ -26,6 +26,7 @@ _PATTERN = """
 def __init__(self, {parameters}):
     {body}
 """
+_NOT_COPIED = ("__dict__", "__weakref__", "__annotations__")
 
 
 def _frozen_setattr(self: object, name: str, value: object) -> None:
@@ -64,10 +65,10 @@ def value(cls: type[T]) -> type[T]:
     names = tuple(cls.__annotations__)
     defaults = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
     namespace = {
-        key: item for key, item in cls.__dict__.items() if key not in (*names, "__dict__", "__weakref__")
+        key: item for key, item in cls.__dict__.items() if key not in (*names, *_NOT_COPIED)
     }
     parameters = ", ".join(f"{name}=_default_{name}" if name in defaults else name for name in names)
-    body = "\n    ".join(f"_set_{name}(self, {name})" for name in names) or "pass"
+    body = "\n    ".join(f"_set_{at}(self, {name})" for at, name in enumerate(names)) or "pass"
     namespace.update(
         __slots__=names,
         __qualname__=cls.__qualname__,
@@ -81,9 +82,12 @@ def value(cls: type[T]) -> type[T]:
     )
     made = type(cls.__name__, cls.__bases__, namespace)
     scope: dict[str, Any] = {f"_default_{name}": item for name, item in defaults.items()}
-    scope.update({f"_set_{name}": getattr(made, name).__set__ for name in names})
+    # Numbered: names of all fields of all classes would stay in the interpreter's table of names.
+    scope.update({f"_set_{at}": getattr(made, name).__set__ for at, name in enumerate(names)})
     exec(_PATTERN.format(parameters=parameters, body=body), scope)  # noqa: S102 - the text is made of field names
-    initializer = scope["__init__"]
+    initializer = scope.pop("__init__")
+    for name in ("__builtins__", *(f"_default_{name}" for name in defaults)):
+        del scope[name]
     initializer.__qualname__ = f"{cls.__qualname__}.__init__"
     made.__init__ = initializer  # type: ignore[misc]
     return made

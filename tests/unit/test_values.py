@@ -146,3 +146,10 @@ def test_every_value_that_travels_is_hashable_by_its_defaults(module: Any) -> No
         if isinstance(item, type) and item.__module__ == module.__name__ and hasattr(item, "__match_args__"):
             made = item(*range(len(field_names(item))))
             assert made == item(*range(len(field_names(item)))) and hash(made) is not None, name
+
+
+def test_a_class_keeps_nothing_that_only_its_making_needs() -> None:
+    assert "__annotations__" not in vars(Point)
+    names = Point.__init__.__globals__
+    assert sorted(names) == ["_set_0", "_set_1", "_set_2"]
+    assert Point(1) == Point(1, 2, ()) and Point.__init__.__defaults__ == (2, ())
