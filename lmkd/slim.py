@@ -13,7 +13,8 @@ from _imp import extension_suffixes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import CodeType
+    from collections.abc import Mapping
+    from types import CodeType, ModuleType
 
 CO_OPTIMIZED, CO_HAS_DOCSTRING = 0x1, 0x4000000
 """Of a function's code. The second is new in Python 3.13; before, a def has its docstring or None first."""
@@ -58,16 +59,45 @@ def _lines(code: CodeType) -> bytes:
     return bytes(table)
 
 
+def forget(module: ModuleType) -> None:
+    """Take from a module that was run what no code of it uses: annotations, and what it was loaded by and from.
+
+    A package keeps the latter, its modules are found by it.
+    """
+    _forget_annotations(vars(module), module.__name__)
+    if not hasattr(module, "__path__"):
+        vars(module).update(__spec__=None, __loader__=None, __cached__=None)
+
+
+def _forget_annotations(names: Mapping[str, object], module: str) -> None:
+    for item in names.values():
+        if isinstance(item, type):
+            if item.__module__ == module:
+                _forget_annotations(vars(item), module)
+            continue
+        of = item.fget if isinstance(item, property) else getattr(item, "__func__", item)
+        if type(of) is type(forget):
+            del of.__annotations__
+
+
 class _Source(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType | None:
         code = super().get_code(fullname)
         return None if code is None else slim(code)
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        forget(module)
 
 
 class _Sourceless(SourcelessFileLoader):
     def get_code(self, fullname: str) -> CodeType | None:
         code = super().get_code(fullname)
         return None if code is None else slim(code)
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        forget(module)
 
 
 def install() -> None:

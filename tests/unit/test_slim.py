@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lmkd.slim import slim
+from lmkd.slim import forget, slim
 from tests.unit.source_tree import ROOT, modules
 
 TEXT = '''"""Of the module."""
@@ -90,6 +90,44 @@ def test_every_module_of_ours_keeps_its_lines_and_takes_less(module: str) -> Non
         assert runs(after) == runs(before)
         assert after.co_code == before.co_code
         assert len(after.co_linetable) <= len(before.co_linetable) + 2
+
+
+def test_annotations_are_forgotten_wherever_functions_are() -> None:
+    text = """from __future__ import annotations
+def plain(x: int) -> list[str]: return [str(x)]
+class Outer:
+    field: int
+    def method(self, x: int) -> str: return str(x)
+    @property
+    def name(self) -> str: return "of the property"
+    @staticmethod
+    def still(x: int) -> int: return x
+    @classmethod
+    def made(cls) -> Outer: return cls()
+    class Inner:
+        def deep(self, x: int) -> int: return x
+other = print
+foreign = str
+"""
+    module = loaded(compile(text, "text.py", "exec"))
+    forget(module)
+    outer = module.Outer
+    functions = (module.plain, outer.method, outer.name.fget, outer.still, outer.made.__func__, outer.Inner.deep)
+    assert [function.__annotations__ for function in functions] == [{}] * 6
+    assert (module.plain(1), outer().method(2), outer().name, outer.still(3)) == (["1"], "2", "of the property", 3)
+    assert isinstance(outer.made(), outer) and outer.Inner().deep(4) == 4
+
+
+def test_a_module_forgets_where_it_came_from_and_a_package_does_not() -> None:
+    script = (
+        "import sys; sys.path.append(sys.argv[1]); from lmkd.slim import install; install(); "
+        "import lmkd.units, lmkd.kernel, lmkd.kernel.meminfo; import lmkd.units as again; "
+        "print(lmkd.units.__spec__, lmkd.kernel.__spec__ is not None, again is lmkd.units, lmkd.units.__file__[-8:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-B", "-c", script, str(ROOT)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["None", "True", "True", "units.py"]
 
 
 def test_a_process_that_installs_it_loads_so_from_there_on() -> None:
