@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _BOOTSTRAP = (
     "import gc, sys; gc.set_threshold(50); sys.path.append(sys.argv[1]); "
-    "from lmkd.slim import install; install(); from lmkd.resident import main; main(int(sys.argv[2]))"
+    "from lmkd.slim import install; install(); from lmkd.lean import shed; shed(); "
+    "from lmkd.resident import main; main(int(sys.argv[2]))"
 )
 """Modules leave cycles behind when they are made: taken away early, their place serves the next (100 KiB less)."""
 

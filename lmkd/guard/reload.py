@@ -43,7 +43,7 @@ class Reload:
         if plan.dry_run:
             arguments.append("--dry-run")
         try:
-            self.child = os.posix_spawn(program, arguments, os.environ)
+            self.child = os.posix_spawn(program, arguments, os.environb)
         except OSError as error:
             guard.note("reload_failed", (("reason", f"{program}: {error.strerror}"),), "error")
             os.close(self._output)

@@ -49,7 +49,7 @@ class Compactor:
         if slack < max(SLACK_MIN_KIB, before.used_kib * SLACK_PCT // 100):
             return
         try:
-            descriptor = os.open(os.path.dirname(self._stat) + "/compact", os.O_WRONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._stat.rpartition("/")[0] + "/compact", os.O_WRONLY | os.O_CLOEXEC)
         except OSError:
             return
         try:

@@ -11,6 +11,7 @@ import os
 import select
 import time
 
+from lmkd.helper.listing import make_folder
 from lmkd.kernel.clock import now_ms
 
 TYPE_CHECKING = False
@@ -35,7 +36,7 @@ class Listener:
 
     def __init__(self, path: str, mode: int = 0o666, gid: int = -1) -> None:
         self.path = path
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        make_folder(path.rpartition("/")[0])
         self.socket = _socket.socket(_socket.AF_UNIX, KIND)
         fresh = f"{path}.{os.getpid()}"
         try:

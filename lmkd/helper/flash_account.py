@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import time
 
+from lmkd.helper.listing import make_folder
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +66,7 @@ def _read(path: str) -> tuple[int, int]:
 def _write(folder: str, data: bytes) -> None:
     path = f"{folder}/{NAME}"
     try:
-        os.makedirs(folder, mode=0o755, exist_ok=True)
+        make_folder(folder)
         descriptor = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             os.write(descriptor, data)

@@ -6,7 +6,7 @@ import _signal
 import os
 import time
 
-from lmkd.helper.spawn import spawn
+from lmkd.helper.spawn import own_environment, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Hooks:
             self._say(command, pid, f"not run: {RUNNING_MAX} others are still running")
             return 0
         shown = " ".join((command, *arguments))
-        environment = {**os.environ, **told}
+        environment = {**own_environment(), **told}
         environment.pop("NOTIFY_SOCKET", None)
         try:
             child = spawn((command, *arguments), environment, nice=nice)

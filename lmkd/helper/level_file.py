@@ -11,6 +11,7 @@ import os
 import stat
 
 from lmkd.guard.notices import COUNT, LEVEL, LEVEL_AT
+from lmkd.helper.listing import make_folder
 from lmkd.policy.forecast import NEVER_MS
 from lmkd.policy.pressure import LEVELS
 
@@ -88,7 +89,7 @@ class LevelFile:
         try:
             self._descriptor = os.open(self._path, flags, MODE)
         except FileNotFoundError:
-            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            make_folder(self._path.rpartition("/")[0])
             self._descriptor = os.open(self._path, flags, MODE)
         found = os.fstat(self._descriptor)
         if not stat.S_ISREG(found.st_mode):

@@ -12,7 +12,7 @@ def write_list(path: str, lines: list[str]) -> str:
         return ""
     fresh = f"{path}.new"
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        make_folder(path.rpartition("/")[0])
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             data = "".join(lines).encode("utf-8", "surrogateescape")
@@ -24,6 +24,20 @@ def write_list(path: str, lines: list[str]) -> str:
     except OSError as error:
         return f"{fresh}: {error.strerror}"
     return ""
+
+
+def make_folder(path: str) -> None:
+    """A folder and those above it that are missing, readable for all; ``os.makedirs`` would load all of os. OSError."""
+    try:
+        os.mkdir(path, 0o755)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        above = path.rpartition("/")[0]
+        if not above:
+            raise
+        make_folder(above)
+        os.mkdir(path, 0o755)
 
 
 def remove_list(path: str) -> None:

@@ -193,7 +193,7 @@ class Pager:
         if advice == PAGEOUT:
             group = own_group(self._proc, self._mount, row.pid, (row.pid,)) if self._mount else ""
             path = f"{self._mount}{group}/memory.reclaim"
-            work.group = path if group and os.path.exists(path) else ""
+            work.group = path if group and os.access(path, os.F_OK) else ""
             self._waiting.append(work)
         else:
             self._waiting.insert(0, work)

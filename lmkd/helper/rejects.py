@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from lmkd.kernel.counters import find_number
 from lmkd.kernel.pinned import read_once, read_whole
 
@@ -65,7 +63,7 @@ class Rejects:
     def _read(self) -> dict[str, int]:
         found = {}
         for name in COUNTERS if self._folder else ():
-            text = read_once(os.path.join(self._folder, name))
+            text = read_once(f"{self._folder}/{name}")
             if text is not None and text.strip().isdigit():
                 found[name] = int(text)
         data = read_whole(self._vmstat, VMSTAT_BYTES) if self._vmstat else None

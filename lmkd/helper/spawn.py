@@ -5,6 +5,7 @@ from __future__ import annotations
 import _signal
 import errno
 import os
+import sys
 
 SIGNALS = (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT, _signal.SIGPIPE)
 
@@ -31,6 +32,13 @@ def spawn(argv: tuple[str, ...], environment: dict[str, str], adj: int = 0, nice
         os.waitpid(child, 0)
         raise OSError(int(failure), os.strerror(int(failure)))
     return child
+
+
+def own_environment() -> dict[str, str]:
+    """A copy of ours, as ``os.environ`` has it; what would make that here is left out (see ``lmkd.lean``)."""
+    encoding = sys.getfilesystemencoding()
+    rows = os.environb.items()
+    return {name.decode(encoding, "surrogateescape"): item.decode(encoding, "surrogateescape") for name, item in rows}
 
 
 def _become(

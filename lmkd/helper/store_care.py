@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 
 from lmkd.helper.compactor import Compactor
@@ -49,7 +48,7 @@ class StoreCare:
             from lmkd.kernel.zswap_stat import ZswapStat
 
             self._zswap = ZswapStat(plan.proc, plan.zswap_limit)
-            pool = read_once(os.path.join(os.path.dirname(plan.zswap_limit), "zpool")) or b""  # gone in Linux 6.18
+            pool = read_once(plan.zswap_limit.rpartition("/")[0] + "/zpool") or b""  # gone in Linux 6.18
             self.packs = pool.strip() != PAIRING
             self._rejects = Rejects(ZSWAP_COUNTERS, f"{plan.proc}/vmstat", report)
         self._swaps = SwapWatch(plan, report, exchange.set_stores if exchange is not None else None)

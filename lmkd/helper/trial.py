@@ -12,7 +12,7 @@ from __future__ import annotations
 import _signal
 import os
 
-from lmkd.helper.spawn import spawn
+from lmkd.helper.spawn import own_environment, spawn
 from lmkd.kernel.counters import find_number
 from lmkd.kernel.pinned import read_once
 
@@ -107,7 +107,7 @@ class TrialRun:
         return available >= room and (self._action == CLEAR or apps >= total // APPS_PART)
 
     def _start(self) -> None:
-        environment = {**os.environ}
+        environment = own_environment()
         environment.pop("NOTIFY_SOCKET", None)
         try:
             self._child = spawn((*self._command, *self._action, *self._files), environment, ADJ, NICE)

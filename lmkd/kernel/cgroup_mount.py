@@ -44,6 +44,6 @@ def has_file(cgroup2: str, name: str) -> tuple[bool, str]:
             children = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError as error:
         return False, str(error)
-    if any(os.path.exists(os.path.join(folder, name)) for folder in (cgroup2, *children)):
+    if any(os.access(f"{folder}/{name}", os.F_OK) for folder in (cgroup2, *children)):
         return True, ""
     return False, f"no {name} in any group" if children else "not known: there is no child group to look at"

@@ -8,7 +8,7 @@ from tests.unit.source_tree import imports, modules
 
 # The design's order. Names in one tuple are one layer; config and kernel do not see each other (see APART).
 LAYERS = (
-    ("__init__", "values", "errors", "units", "model", "held", "matching", "slim"),
+    ("__init__", "values", "errors", "units", "model", "held", "matching", "slim", "lean", "plain_json"),
     ("config", "kernel", "plan"),
     ("store",),
     ("policy",),

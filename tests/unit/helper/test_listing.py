@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lmkd.helper.listing import remove_list, write_list
+from lmkd.helper.listing import make_folder, remove_list, write_list
 
 
 def test_a_list_is_written_with_its_folder_for_root_alone(tmp_path: Path) -> None:
@@ -74,3 +74,16 @@ def test_removing_one_that_is_not_there_is_fine(tmp_path: Path) -> None:
     assert not path.exists()
     remove_list(str(path))
     remove_list(str(tmp_path / "no" / "list"))
+
+
+def test_a_folder_is_made_with_those_above_it(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "lmkd" / "deep"
+    make_folder(str(folder))
+    make_folder(str(folder))
+    assert folder.is_dir() and stat.S_IMODE(folder.stat().st_mode) & 0o700 == 0o700
+
+
+@pytest.mark.parametrize("path", ["", "/proc/none/lmkd"])
+def test_a_folder_that_cannot_be_made_is_an_error(path: str) -> None:
+    with pytest.raises(OSError, match=r"."):
+        make_folder(path)
