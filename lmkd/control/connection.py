@@ -5,7 +5,6 @@ from __future__ import annotations
 import _socket
 import errno
 import select
-from collections import deque
 
 from lmkd.control import protocol
 from lmkd.control.hands import ABOUT_TO_KILL, Peer, Session
@@ -74,7 +73,7 @@ class Connection:
         """What the loop waits for on it."""
         self.dropped = 0
         self.reply_bytes = 0
-        self._out: deque[tuple[bytes, bool]] = deque()
+        self._out: list[tuple[bytes, bool]] = []
         self._notices = self._notice_bytes = 0
         self._tokens, self._tokens_ms = float(limits.burst), now_ms
         connection.setblocking(False)
@@ -148,7 +147,7 @@ class Connection:
             message, notice = self._out[0]
             if not self._send(message):
                 return
-            self._out.popleft()
+            del self._out[0]
             if notice:
                 self._notices -= 1
                 self._notice_bytes -= len(message)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Any
-
 from lmkd.control.hands import EVENT
 from lmkd.control.order_hands import OrderHands
 from lmkd.control.subscribers import Subscribers
 from lmkd.errors import LmkdError
 from lmkd.kernel import clock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 ERRORS = (LmkdError, OSError, ValueError, KeyError)
 REST = 4
@@ -24,7 +25,7 @@ class Events:
         self._hands = hands
         self._subscribers = subscribers
         self._next: int | None = None
-        self._waiting: deque[dict[str, Any]] = deque()
+        self._waiting: list[dict[str, Any]] = []
         self._due_ms = 0.0
 
     @property
@@ -67,7 +68,7 @@ class Events:
             self._tell(now_ms)
 
     def _tell(self, now_ms: float) -> None:
-        self._subscribers.notify(EVENT, self._waiting.popleft(), now_ms)
+        self._subscribers.notify(EVENT, self._waiting.pop(0), now_ms)
         for connection in self._subscribers.of(EVENT):
             if connection.session.waiting:
                 self._subscribers.ask(connection)  # this may have been what it waited for

@@ -10,10 +10,14 @@ what is wrong), and returns its number; the helper's answer comes later, by ``Se
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Protocol
-
 from lmkd.values import value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from typing import Any, Protocol
+else:
+    Protocol = object  # who serves clients needs nothing else of typing, which costs 0.3 MB
 
 LEVEL, EVENT, VICTIM, ABOUT_TO_KILL = "level", "event", "victim", "about_to_kill"
 """Kinds of notices. ``victim``: to whoever wants it, on each kill; ``about_to_kill``: the same, to the victim's own."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from lmkd.control.hands import Hands, Peer, Session
 from lmkd.control.native import NativeSession
 from lmkd.control.order_hands import OrderHands
 from lmkd.guard.exchange import Exchange
 from lmkd.plan import Plan
 
-Maker = Callable[[Peer, Hands], Session]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Maker = Callable[[Peer, Hands], Session]
 
 
 def makers(plan: Plan, hands: OrderHands, exchange: Exchange) -> dict[str, Maker]:

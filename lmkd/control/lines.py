@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
+
+from lmkd.plain_json import dumps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LINE_BYTES_MAX = 1024
 _LEVEL_KEYS = ("level", "previous", "headroom_kib", "exhaustion_ms")
@@ -35,5 +39,5 @@ def _word(item: object) -> str:
         return "none"
     if isinstance(item, float):
         return str(round(item)) if math.isfinite(item) else "none"
-    text = item if isinstance(item, str) else json.dumps(item, separators=(",", ":"), default=str)
-    return text if text and set(text) <= _PLAIN else json.dumps(text)
+    text = item if isinstance(item, str) else dumps(item, (",", ":"), default=str)
+    return text if text and set(text) <= _PLAIN else dumps(text)

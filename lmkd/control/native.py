@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
-
 from lmkd.control import protocol
 from lmkd.control.hands import (
     ABOUT_TO_KILL,
@@ -23,6 +20,11 @@ from lmkd.control.schema import ALL
 from lmkd.errors import ControlError, LmkdError
 from lmkd.model import class_of
 from lmkd.values import as_dict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
 TROUBLE = (LmkdError, OSError, ValueError, KeyError, IndexError, TypeError, UnicodeError)
 """What an absent or odd record can cause; the peer is told."""

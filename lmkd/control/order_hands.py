@@ -5,8 +5,6 @@ from __future__ import annotations
 import _socket
 import os
 import zlib
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from lmkd.control.authority import read_process, require_all, require_own, uid_of
 from lmkd.control.hands import Answer, LevelNotice, Peer, Process, Registered, VictimNotice, Wish
@@ -21,6 +19,11 @@ from lmkd.helper.source import ExchangeSource
 from lmkd.kernel.pinned import read_once
 from lmkd.plan import Plan
 from lmkd.values import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
 
 NO_UID = 0xFFFFFFFF
 ORDERS_MAX = 512

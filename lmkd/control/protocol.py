@@ -7,13 +7,15 @@ Whatever is wrong is answered by ``{"v":1,"ok":false,"error":"..."}``, and the c
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
-
 from lmkd.control.schema import TEXT_MAX, shown, validate
 from lmkd.errors import ControlError
+from lmkd.plain_json import dumps, loads
 from lmkd.values import value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
 
 VERSION = 1
 DEFAULT_SOCKET = "/run/lmkd/control"
@@ -24,7 +26,6 @@ METRICS_BYTES_IN_REPLY = 60_000
 ID_NUMBER_MAX = 2**53
 
 _ERROR_LIMIT_CHARS = 500
-_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 Id = int | str | None
 
@@ -103,7 +104,7 @@ def encode_metrics(text: str, ident: Id = None) -> Iterator[bytes]:
     """The text in pieces of whole lines; a line that is too long is cut."""
     piece, size_bytes = "", 0
     for line in text.splitlines(keepends=True):
-        shown_bytes = len(json.dumps(line))
+        shown_bytes = len(dumps(line))
         if piece and size_bytes + shown_bytes > METRICS_BYTES_IN_REPLY:
             yield encode_reply(ident, metrics=piece)
             piece, size_bytes = "", 0
@@ -145,16 +146,14 @@ def _is_id(ident: object) -> bool:
 
 def _dump(message: Mapping[str, Any]) -> bytes:
     try:
-        return _ENCODER.encode(message).encode("ascii")
+        return dumps(message, (",", ":"), nan=False).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         raise ControlError(f"the message cannot be sent as JSON: {error}") from error
 
 
 def _load_object(message: bytes, what: str) -> dict[str, Any]:
     try:
-        loaded = json.loads(
-            message.decode("utf-8"), object_pairs_hook=_unique_fields, parse_constant=_refuse_constant
-        )
+        loaded = loads(message.decode("utf-8"), _unique_fields, _refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ControlError(f"the {what} is not JSON: {shown(str(error))}") from error
     if not isinstance(loaded, dict):

@@ -5,14 +5,16 @@ Requests are validated by it, and docs/protocol.md is made from it (``lmkd.contr
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
-
 from lmkd.errors import ControlError
 from lmkd.helper.registry import NAME_BYTES
 from lmkd.model import CLASSES
+from lmkd.plain_json import dumps
 from lmkd.values import value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 SEQUENCE_LIMIT = 2**63
 PID_MAX = 2**22
@@ -225,5 +227,5 @@ def shown(thing: object) -> str:
     """What was given, for a message about it."""
     if isinstance(thing, list | dict):
         return "a list" if isinstance(thing, list) else "an object"
-    text = json.dumps(thing)
+    text = dumps(thing)
     return text if len(text) <= 60 else f"{text[:60]}..."

@@ -9,13 +9,16 @@ clients ask for it does as any program: whoever asks much takes nothing from the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 from lmkd.kernel.memlock import forget_clean_pages, lock_memory
 from lmkd.kernel.pinned import read_once
 from lmkd.kernel.syscalls import Libc
 
-Scheduler = Callable[[int, int, os.sched_param], None]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Scheduler = Callable[[int, int, os.sched_param], None]
 ADJ_ALONE = b"900"
 PRIORITY = 1
 """The lowest of the real-time ones: below the guard's, and all of the kernel's."""

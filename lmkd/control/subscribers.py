@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 from lmkd.control.connection import Connection, PeerGone
 from lmkd.kernel import clock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 PATIENCE_MS, LOOK_EVERY = 10.0, 8
 """Who is not told by then is late whatever is done: the kernel has no memory for the messages, and must get some."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import _signal
 import _socket
-import contextlib
 import gc
 import os
-from collections.abc import Mapping
 
 from lmkd.control.talker import Talker
 from lmkd.guard.exchange import Exchange
 from lmkd.plan import Plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def talk(
@@ -24,10 +26,18 @@ def talk(
     kept = {0, 1, 2, channel.fileno(), exchange.wake, *(one.fileno() for one in listeners.values())}
     for name in os.listdir("/proc/self/fd"):
         if int(name) not in kept:
-            with contextlib.suppress(OSError):  # the one that listed them
+            try:
                 os.close(int(name))
-    with contextlib.suppress(OSError):  # else a little slower, under load
-        os.setpriority(os.PRIO_PROCESS, 0, 0)
+            except OSError:
+                continue  # the one that listed them
     gc.freeze()  # what the helper made stays as it is: looking through it would copy every page of it
     gc.enable()
+    _hurry()
     Talker(plan, exchange, listeners, channel).run()
+
+
+def _hurry() -> None:
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
+    except OSError:
+        return  # a little slower, under load

@@ -8,7 +8,6 @@ from __future__ import annotations
 import _socket
 import os
 import select
-from collections.abc import Mapping
 
 from lmkd.control.authority import peer_of
 from lmkd.control.connection import Connection, Limits, PeerGone
@@ -29,6 +28,9 @@ ACCEPTS = 32
 """So many a turn: those who connect again and again would keep others waiting for seconds."""
 TIDY_MS = 1000.0
 """Clients that are silent, stuck or wait for the helper are looked at so often, beside each time that one is served."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Talker:

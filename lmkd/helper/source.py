@@ -1,19 +1,22 @@
-"""What a client may ask, answered from the shared memory. Lives in the desk's children only, so it may import json."""
+"""What a client may ask, answered from the shared memory. Lives in the talker only."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any
 
 from lmkd.guard.exchange import Exchange
 from lmkd.helper.cost import service_cost
 from lmkd.helper.entry import HAS_PRIORITY
 from lmkd.helper.registry import Registry, Slot
 from lmkd.model import FLAG_DECLARED_FOREGROUND, FLAG_FREEZE, FLAG_TRIM, PRIORITY_NEVER, class_of
+from lmkd.plain_json import loads
 from lmkd.plan import Plan
 from lmkd.values import as_dict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
 
 LAST_BYTES = 8192
 """More than the longest record: its end, and the begin of the next one."""
@@ -37,7 +40,7 @@ class ExchangeSource:
         for _ in range(100):
             line = self._exchange.read_status()
             if line:
-                return dict(json.loads(line))
+                return dict(loads(line.decode()))
         raise ValueError("the guard has not written a status yet")
 
     def policy(self) -> list[dict[str, Any]]:
@@ -64,7 +67,7 @@ class ExchangeSource:
     def events_since(self, sequence: int) -> tuple[list[dict[str, Any]], int]:
         """Records from this sequence number on that the ring still holds."""
         lines, position = self._exchange.records_since(self._next[1] if sequence == self._next[0] else 0)
-        events = [json.loads(line) for line in lines]
+        events = [loads(line.decode()) for line in lines]
         fresh = [event for event in events if event["seq"] >= sequence]
         following = fresh[-1]["seq"] + 1 if fresh else sequence
         self._next = (following, position)
@@ -74,7 +77,7 @@ class ExchangeSource:
         """The number that the next record will have."""
         head = self._exchange.records_since(1 << 62)[1]
         lines, position = self._exchange.records_since(max(0, head - LAST_BYTES))
-        following = json.loads(lines[-1])["seq"] + 1 if lines else 0
+        following = loads(lines[-1].decode())["seq"] + 1 if lines else 0
         self._next = (following, position)
         return int(following)
 
