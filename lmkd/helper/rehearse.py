@@ -9,7 +9,7 @@ import sys
 
 from lmkd.helper.reap import reap
 from lmkd.helper.sample import sample_ratio
-from lmkd.kernel.memlock import forget_clean_pages, join_pages, lock_memory, own_pages
+from lmkd.kernel.memlock import forget_clean_pages, join_pages, lock_memory, own_pages, trim_heap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from lmkd.kernel.syscalls import Libc
 
+LATER_PAGES = 4
+"""The helper's code stays in pieces of so many pages: what it does first under load brings these, not 16 (0.4 MB)."""
 CHILD_S = 10
 """So long the child lives when its parent is ended meanwhile, and nobody ends it."""
 
@@ -30,6 +32,7 @@ def settle_in(libc: Libc, proc: str, page_bytes: int, pids: list[int], refresh: 
     gc.collect()
     gc.enable()  # a helper that is not the first comes from a guard that has turned it off
     gc.set_threshold(GC_THRESHOLD)
+    trim_heap(libc)
     apart = forget_clean_pages(libc, proc, page_bytes)
     rehearse(libc, proc, page_bytes, pids)
     refresh()
@@ -37,7 +40,7 @@ def settle_in(libc: Libc, proc: str, page_bytes: int, pids: list[int], refresh: 
         own_pages(libc, proc, page_bytes)
         lock_memory(libc)
     finally:
-        join_pages(libc, apart)
+        join_pages(libc, apart, LATER_PAGES * page_bytes)
 
 
 def rehearse(libc: Libc, proc: str, page_bytes: int, pids: list[int]) -> None:

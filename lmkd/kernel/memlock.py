@@ -71,11 +71,25 @@ def forget_clean_pages(libc: Libc, proc: str, page_bytes: int) -> list[tuple[int
     return mappings
 
 
-def join_pages(libc: Libc, mappings: list[tuple[int, int]]) -> None:
-    """Make whole again what ``forget_clean_pages`` took apart: each mapping costs the kernel 100 bytes."""
+def trim_heap(libc: Libc) -> None:
+    """Give back the whole pages in the heap that hold nothing: what loading modules has left (malloc_trim(3))."""
+    try:
+        libc.call("malloc_trim", 0)
+    except AttributeError:
+        return  # a C library without it
+
+
+def join_pages(libc: Libc, mappings: list[tuple[int, int]], piece_bytes: int = 0) -> None:
+    """Make whole again what ``forget_clean_pages`` took apart: each mapping costs the kernel 100 bytes.
+
+    With ``piece_bytes`` in pieces of that size.
+    """
     for start, length in mappings:
         try:
             libc.call("madvise", start, length, MADV_NORMAL)
+            if piece_bytes:
+                for at in range(start + piece_bytes, start + length, 2 * piece_bytes):
+                    libc.call("madvise", at, min(piece_bytes, start + length - at), MADV_RANDOM)
         except OSError:
             continue
 

@@ -74,6 +74,8 @@ class Libc:
 
         self._get_errno, self._set_errno = _ctypes.get_errno, _ctypes.set_errno
         self._long, self._function, self._library = Long, Function, Library()
+        self._known: dict[str, Any] = {}
+        """A function is looked for once: that goes through the tables of all libraries, pages that stay (40 KiB)."""
 
     def syscall(self, number: int, *arguments: Any) -> int:
         """Make call ``number``; int arguments go as long, bytes as their address, None as a null pointer.
@@ -86,7 +88,10 @@ class Libc:
         """Call a C function that answers -1 and errno on failure; OSError then, with the function's name."""
         converted = [self._long(item) if isinstance(item, int) else item for item in arguments]
         self._set_errno(0)
-        result: Any = self._function((function, self._library))(*converted)  # type: ignore[arg-type]
+        known = self._known.get(function)
+        if known is None:
+            known = self._known[function] = self._function((function, self._library))  # type: ignore[arg-type]
+        result: Any = known(*converted)
         answer = int(getattr(result, "value", result))
         # A function that returns int leaves the upper half of a long undefined on 64-bit machines.
         if answer & 0xFFFFFFFF == 0xFFFFFFFF:

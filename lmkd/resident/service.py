@@ -19,7 +19,7 @@ from lmkd.guard.reload import Reload
 from lmkd.guard.stores import Stores
 from lmkd.kernel.clock import now_ms
 from lmkd.kernel.fault_meter import FaultMeter
-from lmkd.kernel.memlock import forget_clean_pages, join_pages, lock_memory, own_pages
+from lmkd.kernel.memlock import forget_clean_pages, join_pages, lock_memory, own_pages, trim_heap
 from lmkd.kernel.notify import notify
 from lmkd.kernel.psi import MEMORY, open_trigger
 from lmkd.kernel.syscalls import Libc
@@ -130,9 +130,11 @@ class Resident:
 
     def _settle_in(self) -> None:
         """Touch what a kill will touch, then lock it, and take the priority that a rescue needs."""
+        sys.path_importer_cache.clear()  # all file names of the import path; the next import lists them anew
+        gc.collect()
+        trim_heap(self._libc)
         self._apart = forget_clean_pages(self._libc, self._plan.proc, self._plan.page_kib * 1024)
         rehearse(self._plan, self._exchange, self._observer, self._meter)
-        sys.path_importer_cache.clear()  # all file names of the import path; the next import lists them anew
         gc.collect()
         gc.freeze()
         gc.disable()

@@ -18,6 +18,7 @@ from lmkd.kernel.memlock import (
     forget_clean_pages,
     join_pages,
     shared_runs,
+    trim_heap,
     writable_mappings,
 )
 from lmkd.kernel.syscalls import Libc
@@ -79,6 +80,19 @@ def test_what_is_forgotten_comes_back_in_small_pieces_until_it_is_joined(proc: s
     assert (mappings, libc.calls) == ([(0x10000, 0x5000)], [*apart, (0x10000, 0x5000, MADV_DONTNEED)])
     join_pages(libc, mappings)
     assert libc.calls[-1] == (0x10000, 0x5000, MADV_NORMAL)
+
+
+def test_it_is_joined_up_to_pieces_when_more_may_come_later(proc: str) -> None:
+    libc = AdvisedLibc()
+    join_pages(libc, [(0x10000, 0x9000)], 4 * 4096)
+    assert libc.calls == [(0x10000, 0x9000, MADV_NORMAL), (0x14000, 0x4000, MADV_RANDOM)]
+
+
+def test_the_heap_is_trimmed_where_the_c_library_can() -> None:
+    trim_heap(Libc())
+    none = AdvisedLibc()
+    none.call = lambda *_: getattr(none, "malloc_trim")  # type: ignore[method-assign]  # noqa: B009
+    trim_heap(none)
 
 
 @pytest.mark.parametrize("refused", [MADV_RANDOM, MADV_DONTNEED])

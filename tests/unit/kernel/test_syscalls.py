@@ -58,3 +58,22 @@ def test_a_call_returns_its_value_or_raises_with_the_errno() -> None:
     with pytest.raises(OSError, match="syscall") as caught:
         syscall(number_of("pidfd_open"), -1, 0)
     assert caught.value.errno == errno.EINVAL
+
+
+def test_a_function_is_looked_for_once() -> None:
+    libc = Libc()
+    found = []
+    library_of = libc._function
+
+    def look(what: tuple[str, object]) -> object:
+        found.append(what[0])
+        return library_of(what)  # type: ignore[arg-type]
+
+    libc._function = look  # type: ignore[assignment]
+    assert [libc.call("getpid"), libc.call("getppid"), libc.call("getpid")] == [os.getpid(), os.getppid(), os.getpid()]
+    assert found == ["getpid", "getppid"]
+
+
+def test_a_function_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError):
+        Libc().call("no_such_function_of_lmkd")
