@@ -53,8 +53,10 @@ def _lean_os() -> None:
                 del names["environ"]
         return getattr(sys.modules["os"], name)
 
+    path: Any = type(sys)("os.path")
+    path.__getattr__ = lambda name: getattr(rest_of_os("path"), name)
     names["__getattr__"] = rest_of_os
-    sys.modules["os"] = lean
+    sys.modules.update({"os": lean, "os.path": path})
 
 
 def _no_archives() -> None:

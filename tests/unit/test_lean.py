@@ -19,8 +19,6 @@ BEGIN = (
 )
 # Of os beyond posix, what lean gives; the others load all of os.
 GIVEN = {"environb", "devnull"}
-# Loaded for what few boards do (files in memory, writeback), or in the planner: os itself costs them little.
-RARE = {"lmkd.helper.holders", "lmkd.helper.clean", "lmkd.helper.tmpfs", "lmkd.helper.survey"}
 
 
 def run(script: str, **environment: str) -> str:
@@ -50,6 +48,7 @@ def test_the_environment_is_there_in_bytes_and_never_under_the_name_of_the_other
 
 
 def test_what_is_imported_from_os_is_found() -> None:
+    assert run("import os.path; print(os.path.isdir('/'))") == "True"
     assert run("from os import getpid, makedirs, environ; print(callable(makedirs), environ['A'])", A="1") == "True 1"
 
 
@@ -97,7 +96,7 @@ def test_the_talker_loads_neither_typing_nor_json() -> None:
 
 
 def of_os(module: str) -> list[str]:
-    """What a module uses of os that posix does not have, by line; what it does only now and then is left out."""
+    """What a module uses of os that posix does not have, by line."""
     return [
         f"line {node.lineno}: os.{node.attr}"
         for node in ast.walk(parse(modules()[module]))
@@ -107,6 +106,6 @@ def of_os(module: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("module", sorted(set(RESIDENT) - RARE))
+@pytest.mark.parametrize("module", sorted(RESIDENT))
 def test_what_stays_uses_no_more_of_os_than_there_is(module: str) -> None:
     assert not of_os(module), f"each loads all of os for good: {of_os(module)}"
