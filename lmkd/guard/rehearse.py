@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _signal
-import errno
 import os
 import select
 import struct
@@ -78,7 +77,6 @@ def _observe(plan: Plan, observer: Observer, meter: FaultMeter | None) -> None:
     sampled_pids(SAMPLES, 0, len(SAMPLES))
     read_sizes(plan.proc, os.getpid())
     encode(NAME)
-    os.strerror(errno.EAGAIN)  # reads the tables of the locale, as each OSError does
     if meter is None:
         return
     try:
