@@ -13,7 +13,7 @@ CROWDED_MS = 50
 ALIVE = Bound("foreground_alive", "==", True)
 SMOOTH = (ALIVE, Bound("gap_worst_ms", "<=", TWO_FRAMES_MS))
 NO_KERNEL_KILL = Bound("oom_kill_delta", "==", 0)
-LEAN = Bound("manager_pss_kib", "<=", 9 * 1024)
+LEAN = Bound("manager_pss_kib", "<=", 8.5 * 1024)
 CROWDED = (ALIVE, Bound("gap_worst_ms", "<=", CROWDED_MS), NO_KERNEL_KILL, LEAN)
 PROMISE = (*SMOOTH, NO_KERNEL_KILL, LEAN)
 
