@@ -136,7 +136,7 @@ class Connection:
         if self.dropped:
             message = self.session.notify(kind, payload, self.dropped) or message
             self.dropped = 0
-        (self._out.appendleft if urgent else self._out.append)((message, True))
+        self._out.insert(0 if urgent else len(self._out), (message, True))
         self._notices += 1
         self._notice_bytes += len(message)
         return True

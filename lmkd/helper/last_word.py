@@ -14,7 +14,7 @@ TEXT = "the guard has died: nobody guards this board's memory until lmkd is star
 
 def tell(proc: str) -> None:
     """Write it to dev/kmsg beside ``proc``; where that is not allowed nobody can be told."""
-    path = os.path.join(os.path.dirname(proc), "dev/kmsg")
+    path = proc.rpartition("/")[0] + "/dev/kmsg"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
