@@ -14,7 +14,7 @@ from lmkd.log import format_field, format_value, paint, printable
 HEADING = "1"
 DIM = "2"
 COLUMNS, COLUMNS_MIN = 80, 30
-_HOLD = "\N{NO-BREAK SPACE}"
+_HOLD = "\xa0"
 _UNITS = ("KB", "MB", "GB", "ms", "s", "min", "h")
 
 

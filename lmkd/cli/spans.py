@@ -36,11 +36,16 @@ CUT_MARK = "~"
 
 
 def cells(text: str) -> int:
-    """How many cells of a terminal a printable text takes: wide letters two, combining marks none."""
+    """How many cells of a terminal a printable text takes: wide letters two, combining marks none.
+
+    One for each where Python was built without its table of letters, as Buildroot's is by default.
+    """
     if text.isascii():
         return len(text)
-    import unicodedata
-
+    try:
+        import unicodedata
+    except ModuleNotFoundError:
+        return len(text)
     return sum(
         0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
     )

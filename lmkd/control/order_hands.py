@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import _socket
+import binascii
 import os
-import zlib
 
 from lmkd.control.authority import read_process, require_all, require_own, uid_of
 from lmkd.control.hands import Answer, LevelNotice, Peer, Process, Registered, VictimNotice, Wish
@@ -134,7 +134,7 @@ class OrderHands:
         flags |= HAS_PRIORITY if wish.priority is not None else 0
         for told, said, bit in ((wish.trim, TRIM_SAID, TRIM), (wish.freeze, FREEZE_SAID, FREEZE)):
             flags |= 0 if told is None else said | (bit if told else 0)
-        group = zlib.crc32(wish.group.encode("utf-8", "replace")) or 1 if wish.group else 0
+        group = binascii.crc32(wish.group.encode("utf-8", "replace")) or 1 if wish.group else 0
         operation = orders.REGISTER_RECORD if wish.record else orders.REGISTER
         return self._order(operation, peer, process, flags, wish.priority or 0, group=group, name=name)
 
