@@ -94,6 +94,8 @@ class Plan:
     ``zram_stat`` is the mm_stat of a zram store, ``zswap_limit`` zswap's max_pool_percent where that is the store.
     ``config_paths`` are the files that were asked for (none: the usual places, looked at anew by a reload),
     ``control_gid`` is -1 where there is no ``control_group``.
+    ``notify_fd`` is connected to the service manager, ``ready_fd`` takes one line when the guard is ready, -1 for none;
+    ``watchdog_ms`` is how often the manager wants to hear of the guard, 0 for never.
     ``sources`` those that were read, ``given`` (key, file:line:column) of the numbers that they override.
     """
 
@@ -115,7 +117,6 @@ class Plan:
     some_us: int
     full_us: int
     window_us: int
-    notify_socket: str
     config_paths: tuple[str, ...]
     reload_argv: tuple[str, ...]
     notes: tuple[tuple[str, tuple[tuple[str, object], ...], str], ...]
@@ -138,6 +139,9 @@ class Plan:
     android_socket: str = ""
     android_release: int = 15
     ways: Ways = Ways()
+    notify_fd: int = -1
+    watchdog_ms: int = 0
+    ready_fd: int = -1
 
 
 def dump_plan(plan: Plan) -> bytes:

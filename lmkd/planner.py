@@ -42,7 +42,7 @@ class Notes:
         self.items.append((event, tuple((key, _plain(item)) for key, item in fields.items()), level))
 
 
-def run(config_paths: Sequence[Path], dry_run: bool, plan_to: int | None = None) -> int:
+def run(config_paths: Sequence[Path], dry_run: bool, plan_to: int | None = None, ready_fd: int = -1) -> int:
     """Plan and exec the guard; with ``plan_to`` (a reload) write the plan to that descriptor and return.
 
     ConfigError with every mistake, CannotWorkError where lmkd can do nothing; a store that fails is a record, not
@@ -51,7 +51,7 @@ def run(config_paths: Sequence[Path], dry_run: bool, plan_to: int | None = None)
     started_ms = time.monotonic_ns() / 1e6
     if plan_to is not None:
         return _plan_for_reload(config_paths, dry_run, plan_to, started_ms)
-    plan = make_plan(config_paths, dry_run, started_ms, reload=False)
+    plan = _with_manager(make_plan(config_paths, dry_run, started_ms, reload=False), ready_fd)
     _log_plan(plan)
     descriptor = os.memfd_create("lmkd-plan", 0)
     os.write(descriptor, dump_plan(plan))
@@ -62,6 +62,14 @@ def run(config_paths: Sequence[Path], dry_run: bool, plan_to: int | None = None)
         sys.executable,
         [sys.executable, "-I", "-S", "-B", "-c", _BOOTSTRAP, package_parent, str(descriptor)],
     )
+
+
+def _with_manager(plan: Plan, ready_fd: int) -> Plan:
+    """The plan for who was started by somebody that waits to hear of it; the connection goes to the guard."""
+    from lmkd.kernel.notify import who_waits
+
+    who = who_waits(os.environ, os.getpid())
+    return replace(plan, notify_fd=who.fd, watchdog_ms=who.watchdog_ms, ready_fd=ready_fd, notes=plan.notes + who.notes)
 
 
 def _log_plan(plan: Plan) -> None:
@@ -146,7 +154,6 @@ def _compile(
         some_us=numbers["psi_some_us"],
         full_us=numbers["psi_full_us"],
         window_us=numbers["psi_window_us"],
-        notify_socket=os.environ.get("NOTIFY_SOCKET", ""),
         config_paths=(),
         reload_argv=(sys.executable, "-m", "lmkd"),
         notes=tuple(notes.items),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 
@@ -23,12 +24,27 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="read this file and not /etc/lmkd; may be given several times, later ones win",
     )
     parser.add_argument("--dry-run", action="store_true", help="decide everything, touch nothing")
+    parser.add_argument(
+        "--ready-fd",
+        metavar="FD",
+        type=_open_descriptor,
+        default=-1,
+        help="write a line to this descriptor when the guard is ready, as s6, dinit and OpenRC can wait for",
+    )
     # How the running guard has its configuration read again; nobody types this.
     parser.add_argument("--plan-to", type=int, metavar="FD", help=argparse.SUPPRESS)
+
+
+def _open_descriptor(text: str) -> int:
+    try:
+        os.fstat(int(text))
+    except (OSError, ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(f"{text} is not an open descriptor") from error
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
     """Start the service; does not return where it could, since the planner becomes the guard."""
     from lmkd import planner
 
-    return planner.run(tuple(args.config), args.dry_run, args.plan_to)
+    return planner.run(tuple(args.config), args.dry_run, args.plan_to, args.ready_fd)

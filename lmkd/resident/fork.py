@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _signal
 import os
+import select
 import sys
 
 TYPE_CHECKING = False
@@ -32,6 +33,21 @@ def fork_helper(plan: Plan, exchange: Exchange) -> int:
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)
+
+
+def await_child(pid: int, limit_ms: float) -> None:
+    """Wait for a child to end, and kill it when it takes longer."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except (OSError, AttributeError):  # no pidfd here: nothing can be waited for with a limit
+        os.kill(pid, _signal.SIGKILL)
+    else:
+        watch = select.poll()
+        watch.register(descriptor, select.POLLIN)
+        if not watch.poll(limit_ms):
+            os.kill(pid, _signal.SIGKILL)
+        os.close(descriptor)
+    os.waitpid(pid, 0)
 
 
 def write_file(path: str, data: bytes) -> None:

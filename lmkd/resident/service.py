@@ -20,12 +20,12 @@ from lmkd.guard.stores import Stores
 from lmkd.kernel.clock import now_ms
 from lmkd.kernel.fault_meter import FaultMeter
 from lmkd.kernel.memlock import forget_clean_pages, join_pages, lock_memory, own_pages, trim_heap
-from lmkd.kernel.notify import notify
 from lmkd.kernel.psi import MEMORY, open_trigger
 from lmkd.kernel.syscalls import Libc
 from lmkd.model import Note
 from lmkd.plan import Plan
-from lmkd.resident.fork import fork_helper, write_file
+from lmkd.resident.fork import await_child, fork_helper, write_file
+from lmkd.resident.unmanaged import manager_of
 from lmkd.values import replace
 
 REAL_TIME_PRIORITY = 20
@@ -55,6 +55,7 @@ class Resident:
         self._helper_again_ms = HELPER_AGAIN_MS
         self._helper_started_ms = now_ms()
         self._reload = Reload()
+        self._manager = manager_of(plan)
         self._triggers: list[int] = []
         self._apart: list[tuple[int, int]] = []
         self._meter = meter = self._open_meter(plan)
@@ -82,6 +83,7 @@ class Resident:
         self._settle_in()
         while True:
             causes = self._guard.turn()
+            self._guard.look_by(self._manager.alive(now_ms(), self._guard.state))
             self._join_pages()
             if "helper" in causes:
                 self._take_posts()
@@ -183,10 +185,7 @@ class Resident:
         fields = (("ms", ms), ("pid", os.getpid()), ("helper", self._guard.helper), ("dry_run", self._plan.dry_run))
         self._guard.note("ready", fields)
         self._guard.show()
-        try:
-            notify(self._plan.notify_socket, f"READY=1\nMAINPID={os.getpid()}")
-        except OSError as error:
-            self._guard.note("degraded", (("feature", "NOTIFY_SOCKET"), ("cost", str(error))), "warning")
+        self._manager.ready("guarding")
 
     def _start_helper(self) -> None:
         try:
@@ -204,7 +203,7 @@ class Resident:
         if int(_signal.SIGCHLD) in numbers:
             self._collect()
         if int(_signal.SIGHUP) in numbers:
-            self._reload.start(self._plan, self._guard)
+            self._start_reload()
         return bool(numbers & {int(_signal.SIGTERM), int(_signal.SIGINT)})
 
     def _collect(self) -> None:
@@ -227,7 +226,15 @@ class Resident:
                     self._open_triggers()
                     self._tell_helper(RELOAD, self._reload.given)
                 if self._reload.asked_again:
-                    self._reload.start(self._plan, self._guard)
+                    self._start_reload()
+                else:
+                    self._manager.ready(f"guarding by the {'new' if plan else 'old'} configuration")
+
+    def _start_reload(self) -> None:
+        self._manager.reloading(now_ms())
+        self._reload.start(self._plan, self._guard)
+        if not self._reload.child:
+            self._manager.ready("guarding by the old configuration")
 
     def _helper_ended(self, pid: int, code: int) -> None:
         """Say when it may start again: later and later."""
@@ -245,6 +252,7 @@ class Resident:
             os.kill(self._guard.helper, _signal.SIGKILL)
 
     def _stop(self) -> int:
+        self._manager.stopping()
         self._guard.note("stop", (("store", self._plan.store_on_exit),))
         self._tell_helper(STOP)
         if self._guard.helper:
@@ -264,21 +272,6 @@ class Resident:
 
         port = RealPort(self._plan.proc, self._libc)
         Stopped(self._plan.proc, self._plan.run_dir, port, self._guard.note).thaw_left()
-
-
-def await_child(pid: int, limit_ms: float) -> None:
-    """Wait for a child to end, and kill it when it takes longer."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except (OSError, AttributeError):  # no pidfd here: nothing can be waited for with a limit
-        os.kill(pid, _signal.SIGKILL)
-    else:
-        watch = select.poll()
-        watch.register(descriptor, select.POLLIN)
-        if not watch.poll(limit_ms):
-            os.kill(pid, _signal.SIGKILL)
-        os.close(descriptor)
-    os.waitpid(pid, 0)
 
 
 def _degraded(feature: str, cost: str) -> Note:

@@ -36,7 +36,6 @@ def make_plan(base: Path, **changes: Any) -> Plan:
         some_us=33000,
         full_us=16500,
         window_us=500000,
-        notify_socket="",
         config_paths=(),
         reload_argv=("/nonexistent/planner",),
         notes=(),

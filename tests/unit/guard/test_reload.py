@@ -11,7 +11,7 @@ import pytest
 
 from lmkd.guard.reload import Reload
 from lmkd.plan import Plan, dump_plan, load_plan
-from lmkd.resident.service import await_child
+from lmkd.resident.fork import await_child
 from lmkd.values import replace
 from tests.unit.guard.children import DEAF, child
 from tests.unit.plans import make_plan, make_rule
