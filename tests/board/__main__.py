@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .archive import DEFAULT_SUITE, SUITES
+from .archive import DEFAULT_INIT, DEFAULT_SUITE, INIT_PACKAGES, SUITES
 from .boards import find, on_suite
 from .image import ensure_base
 from .layer import CHECKOUT, Layer, build_layer
@@ -34,9 +34,9 @@ def command_image(options: argparse.Namespace) -> int:
 
 
 def command_shell(options: argparse.Namespace) -> int:
-    base = ensure_base(say, options.suite)
+    base = ensure_base(say, options.suite, options.init)
     etc = (("lmkd.yaml", options.config.read_text(encoding="utf-8")),) if options.config else ()
-    layer = Layer(options.commands + "\n", etc, tuple((path.name, path) for path in options.put))
+    layer = Layer(options.commands + "\n", etc, tuple((path.name, path) for path in options.put), options.init)
     machine = Machine(options.mem, options.cpus, append=options.append, udev=options.udev)
     with tempfile.TemporaryDirectory(prefix="lmkd-shell-") as scratch:
         disk = Path(scratch) / "layer.ext4"
@@ -93,7 +93,7 @@ def command_run(options: argparse.Namespace) -> int:
     if options.config is not None:
         changes["config"] = options.config.read_text(encoding="utf-8")
     watch = Watch(on_text=say if options.verbose else None)
-    base = ensure_base(say, scenario.suite)
+    base = ensure_base(say, scenario.suite, scenario.init)
     result = run_scenario(replace(scenario, **changes), base, say, watch, options.keep_log)
     print(as_json(result) if options.json else as_table(result))
     return exit_code(result)
@@ -116,6 +116,7 @@ def parser() -> argparse.ArgumentParser:
     shell.add_argument("--config", type=Path, metavar="FILE", help="becomes /etc/lmkd/lmkd.yaml")
     shell.add_argument("--put", type=Path, action="append", default=[], metavar="FILE", help="to /lmkd/files")
     shell.add_argument("--udev", action="store_true", help="start udevd first")
+    shell.add_argument("--init", choices=INIT_PACKAGES, default=DEFAULT_INIT, help="process 1 (%(default)s)")
     shell.add_argument("--append", default="", help="more kernel parameters")
     shell.add_argument("--deadline", type=float, default=120, metavar="S", help="host seconds at most")
     shell.add_argument("--keep-log", type=Path, metavar="FILE", help="where the console goes")

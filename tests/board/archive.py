@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .packages import ArchiveUnavailable, BoardError, Progress, tool
@@ -14,6 +14,9 @@ PACKAGES: tuple[str, ...] = (
     "udev", "busybox-static", "kmod", "util-linux", "procps", "libc-bin", "linux-image-armmp",
     "earlyoom", "nohang",
 )  # fmt: skip
+# What the board's process 1 needs besides: the project's own script needs nothing.
+INIT_PACKAGES: Mapping[str, tuple[str, ...]] = {"script": (), "systemd": ("systemd",)}
+DEFAULT_INIT = "script"
 ARCHITECTURE = "armhf"
 # bookworm: kernel 6.1, Python 3.11; trixie: kernel 6.12, Python 3.13.
 SUITES: tuple[str, ...] = ("bookworm", "trixie")

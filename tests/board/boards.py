@@ -81,7 +81,7 @@ class Boards:
 
     def _run(self, name: str) -> Result:
         scenario = find(name)
-        result = run_scenario(scenario, ensure_base(self._say, scenario.suite), lambda text: None)
+        result = run_scenario(scenario, ensure_base(self._say, scenario.suite, scenario.init), lambda text: None)
         worst = result.figures.get("gap_worst_ms")
         gap = f", worst gap {worst:.0f} ms" if isinstance(worst, float) else ""
         passed = time.monotonic() - self._begun_s

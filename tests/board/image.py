@@ -56,24 +56,30 @@ class Base:
     python: str  # host interpreter of the board's minor version: compiles what the board imports
 
 
-def base_key(suite: str) -> str:
+def base_key(suite: str, init: str = archive.DEFAULT_INIT) -> str:
     """Name of the base that today's inputs make."""
-    parts = [str(FORMAT), suite, archive.ARCHITECTURE, *archive.PACKAGES, *BOOT_MODULES, *KEPT_DRIVERS]
+    packages = (*archive.PACKAGES, *archive.INIT_PACKAGES[init])
+    parts = [str(FORMAT), suite, archive.ARCHITECTURE, *packages, *BOOT_MODULES, *KEPT_DRIVERS]
     parts += [*APPLETS, *MOUNT_POINTS, *UNWANTED, str(ACCOUNTS), str(FOREGROUND_FILE_MIB)]
     parts.append((GUEST_DIR / "initramfs.sh").read_text(encoding="utf-8"))
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     return f"{suite}-{digest[:16]}"
 
 
-def ensure_base(progress: Progress, suite: str = archive.DEFAULT_SUITE) -> Base:
-    """The suite's base, from the cache or built now; progress gets one line a stage with the seconds so far."""
+def ensure_base(
+    progress: Progress, suite: str = archive.DEFAULT_SUITE, init: str = archive.DEFAULT_INIT
+) -> Base:
+    """The suite's base, from the cache or built now; progress gets one line a stage with the seconds so far.
+
+    ``init`` is what its process 1 is to be: a key of ``archive.INIT_PACKAGES``.
+    """
     ensure_tools(progress)
-    place = cache_dir() / base_key(suite)
+    place = cache_dir() / base_key(suite, init)
     if not place.is_dir():
         place.parent.mkdir(parents=True, exist_ok=True)
         with locked(place.parent / "lock", progress):
             if not place.is_dir():
-                _build(suite, place, _timed(progress))
+                _build(suite, init, place, _timed(progress))
     os.utime(place)
     forget_old(place.parent)
     return _load(suite, place, progress)
@@ -90,12 +96,13 @@ def _load(suite: str, place: Path, progress: Progress) -> Base:
     return Base(place / "root.ext4", place / "zImage", place / "initramfs.cpio", python)
 
 
-def _build(suite: str, place: Path, progress: Progress) -> None:
+def _build(suite: str, init: str, place: Path, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(dir=place.parent, prefix="build-") as scratch:
         work, ready = Path(scratch), Path(scratch) / "ready"
         tree = work / "root"
         ready.mkdir()
-        archive.unpack(suite, archive.ARCHITECTURE, archive.PACKAGES, tree, progress)
+        packages = (*archive.PACKAGES, *archive.INIT_PACKAGES[init])
+        archive.unpack(suite, archive.ARCHITECTURE, packages, tree, progress)
         release = _only(tree.glob("lib/modules/*")).name
         shutil.copyfile(_only(tree.glob("boot/vmlinuz-*")), ready / "zImage")
         minor = _only(tree.glob("usr/lib/python3.*")).name.removeprefix("python")
@@ -105,6 +112,8 @@ def _build(suite: str, place: Path, progress: Progress) -> None:
         subprocess.run([tool("depmod"), "-b", str(tree), release], check=True, capture_output=True)
         _initramfs(tree, release, work / "early", ready / "initramfs.cpio")
         _prepare(tree)
+        if init == "systemd":  # it makes one at its first boot, which a read-only disk never leaves
+            (tree / "etc/machine-id").write_text("0" * 31 + "1\n", encoding="utf-8")
         progress(f"byte-compiling with Python {minor}")
         libraries = [f"usr/lib/python{minor}", "usr/lib/python3/dist-packages"]
         compile_tree(ensure_python(suite, minor, progress), [tree / name for name in libraries], tree, "/")

@@ -13,6 +13,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from .archive import DEFAULT_INIT
 from .cache import cache_dir, locked
 from .image import FOREGROUND_FILE, GUEST_DIR, Base, compile_tree, make_disk
 from .packages import BoardError, Progress, tool
@@ -36,6 +37,7 @@ class Layer:
     main: str  # the guest's main.sh
     etc: tuple[tuple[str, str], ...] = ()  # name and text of files in /etc/lmkd
     files: tuple[tuple[str, Path], ...] = ()  # name in /lmkd/files and host file
+    init: str = DEFAULT_INIT  # process 1: what the base was made for
 
 
 def build_layer(layer: Layer, base: Base, disk: Path, progress: Progress) -> None:
@@ -48,6 +50,8 @@ def build_layer(layer: Layer, base: Base, disk: Path, progress: Progress) -> Non
             for script in (*place.glob("*.sh"), *place.glob("*.py")):
                 shutil.copy2(script, tree / name / script.name)
                 (tree / name / script.name).chmod(0o755)
+        if layer.init != DEFAULT_INIT:  # the initramfs knows one name
+            (tree / f"guest/{layer.init}.sh").replace(tree / "guest/init.sh")
         (tree / "guest/main.sh").write_text(layer.main, encoding="utf-8")
         for name, text in layer.etc:
             (tree / "etc" / name).write_text(text, encoding="utf-8")
