@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from .archive import DEFAULT_INIT, DEFAULT_SUITE
 from .image import Base
-from .layer import Layer, build_layer
+from .layer import CHECKOUT, Layer, build_layer
 from .packages import Progress
 from .vm import FLASH_BYTES_PER_S, QUIET, Machine, Outcome, Watch, run_board
 
@@ -26,6 +26,8 @@ COMMANDS: Mapping[str, str] = {
     "nohang": "nohang --monitor --config /etc/nohang/nohang.conf",
     "lmkd": "lmkd run",
 }
+UNIT = ". /lmkd/guest/unit.sh && await_unit"
+UNIT_FILES = (("lmkd.service", CHECKOUT / "configs/init/lmkd.service"),)
 READY_WAIT_S = 30
 CALM_S = 2
 IDLE_SETTLE_S = 8
@@ -94,9 +96,9 @@ def guest_script(scenario: Scenario) -> str:
     if scenario.manager != "lmkd":
         lines.append(f"zram_swap {scenario.mem_mb // 2}")
     if scenario.manager != "none":
-        sign = "notify" if scenario.manager == "lmkd" else "alive"
+        sign = "notify" if scenario.manager == "lmkd" and scenario.init == DEFAULT_INIT else "alive"
         words = [COMMANDS[scenario.manager], *(scenario.options if scenario.manager == "lmkd" else ())]
-        lines.append("start_manager " + " ".join(words))
+        lines.append("start_manager " + " ".join(words) if scenario.init == DEFAULT_INIT else UNIT)
         if scenario.follow:
             lines.append("follow_log")
         lines.append(f"wait_ready {READY_WAIT_S} {sign}")
@@ -178,7 +180,8 @@ def run_scenario(
     )
     with tempfile.TemporaryDirectory(prefix="lmkd-scenario-") as scratch:
         disk = Path(scratch) / "layer.ext4"
-        build_layer(Layer(guest_script(scenario), etc), base, disk, progress)
+        files = UNIT_FILES if scenario.init == "systemd" else ()
+        build_layer(Layer(guest_script(scenario), etc, files, scenario.init), base, disk, progress)
         deadline_s, kinds = scenario.deadline_s(), promised(scenario)
         outcome = run_board(base, disk, machine, deadline_s, kinds, watch, console_log)
     found = figures(outcome)

@@ -219,6 +219,15 @@ TRIALS: tuple[Scenario, ...] = (
         kinds=("idle", "life", "settings", "lmkd_event"),
     ),
     Scenario(
+        "unit", "systemd is process 1 and starts lmkd: a load, then killed, reloaded, stopped with SIGSTOP",
+        load=(HEARTBEAT, "--background n=6,size=12M,adj=900,compress=3",
+              "--grow rate=30M,limit=0,compress=2,adj=200,delay=3"),
+        seconds=12, init="systemd", config="log: {to: stderr}\n",
+        after=("unit_life",),
+        after_s=90,
+        kinds=("unit", "lmkd_event"),
+    ),
+    Scenario(
         "care", "what is done before a kill: idle applications trimmed, the foreground shielded",
         seconds=10, config=CARE,
         after=(". /lmkd/guest/care.sh",),

@@ -32,6 +32,14 @@ Environment=HOME=/tmp LANG=C.UTF-8 PYTHONUNBUFFERED=1
 OOMScoreAdjust=-1000
 UNIT
 cp /lmkd/files/*.service $units
+# Standard error as the other boards have it; what the unit's confines leave of the kernel; a shorter watchdog.
+mkdir $units/lmkd.service.d
+cat > $units/lmkd.service.d/board.conf << 'UNIT'
+[Service]
+ExecStartPre=/bin/sh -c 'lmkd doctor --json > /run/doctor-inside.json'
+StandardError=append:/var/log/manager.log
+WatchdogSec=10
+UNIT
 for unit in "$units"/*.service; do
     [ -L "$unit" ] || ln -s "../${unit##*/}" $units/multi-user.target.wants
 done

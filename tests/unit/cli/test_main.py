@@ -67,6 +67,8 @@ def test_every_command_has_its_help(command: str, capsys: pytest.CaptureFixture[
         ["events", "--since", "-1"],
         ["events", "--since", "x"],
         ["run", "--config"],
+        ["run", "--ready-fd", "999999"],
+        ["run", "--ready-fd", "three"],
     ],
 )
 def test_wrong_usage_is_exit_2(arguments: list[str]) -> None:
@@ -187,6 +189,7 @@ def test_run_takes_several_files_and_a_dry_run() -> None:
     args = parser.parse_args(["run", "--config", "a.yaml", "--config", "b.yaml", "--dry-run"])
     assert (args.config, args.dry_run) == ([Path("a.yaml"), Path("b.yaml")], True)
     assert not parser.parse_args(["run"]).config
+    assert [parser.parse_args(words).ready_fd for words in (["run", "--ready-fd", "1"], ["run"])] == [1, -1]
 
 
 @pytest.mark.parametrize("arguments", [["run", "--help"], ["status"], ["ps"], ["explain", "policy"], ["--version"]])
