@@ -20,8 +20,12 @@ ldconfig -X -C /run/ld.so.cache
 
 units=/run/systemd/system
 mkdir -p $units/multi-user.target.wants
-for unit in systemd-logind systemd-networkd systemd-timesyncd; do
-    ln -s /dev/null $units/$unit.service
+# What a board without network, users and terminals can do without.
+for unit in getty.target getty-static.service proc-sys-fs-binfmt_misc.automount systemd-binfmt.service \
+    systemd-journal-flush.service systemd-logind.service systemd-networkd.service systemd-timesyncd.service \
+    systemd-udev-trigger.service systemd-update-utmp.service systemd-update-utmp-runlevel.service \
+    systemd-user-sessions.service; do
+    ln -s /dev/null $units/$unit
 done
 cat > $units/board.service << 'UNIT'
 [Unit]
