@@ -9,8 +9,8 @@ import pytest
 from tests.board.records import events, figure, record_of
 from tests.board.scenario import Result
 
-WATCHDOG_S = 10.0
-RESTART_S = 12.0
+WATCHDOG_S = 8.0
+RESTART_S = 14.0
 
 pytestmark = pytest.mark.board
 

@@ -224,7 +224,7 @@ TRIALS: tuple[Scenario, ...] = (
               "--grow rate=30M,limit=0,compress=2,adj=200,delay=3"),
         seconds=12, init="systemd", config="log: {to: stderr}\n",
         after=("unit_life",),
-        after_s=90,
+        after_s=80,
         kinds=("unit", "lmkd_event"),
     ),
     Scenario(

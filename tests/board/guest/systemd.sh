@@ -40,9 +40,9 @@ cp /lmkd/files/*.service $units
 mkdir $units/lmkd.service.d
 cat > $units/lmkd.service.d/board.conf << 'UNIT'
 [Service]
-ExecStartPre=/bin/sh -c 'lmkd doctor --json > /run/doctor-inside.json'
+ExecStartPost=/bin/sh -c "lmkd doctor --json > /run/doctor-inside.json"
 StandardError=append:/var/log/manager.log
-WatchdogSec=10
+WatchdogSec=8
 UNIT
 for unit in "$units"/*.service; do
     [ -L "$unit" ] || ln -s "../${unit##*/}" $units/multi-user.target.wants

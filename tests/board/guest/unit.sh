@@ -24,7 +24,7 @@ unit_life() {
     lmkd doctor --json > /run/doctor.json
     unit started "\"inside\": $(features_of /run/doctor-inside.json), \"outside\": $(features_of /run/doctor.json)"
 
-    sleep 25
+    sleep 18
     unit idle "\"group\": \"$(of_unit ControlGroup)\""
 
     kill -9 "$(of_unit MainPID)"
