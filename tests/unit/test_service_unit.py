@@ -51,6 +51,10 @@ def test_only_the_guard_is_heard_and_an_end_is_not_the_end() -> None:
     assert str(EXIT_OK) not in values("RestartPreventExitStatus")
 
 
-@pytest.mark.parametrize("key", ["PrivateNetwork", "PrivateDevices", "PrivateTmp", "ProtectKernelTunables"])
-def test_what_would_hinder_the_work_is_not_there(key: str) -> None:
+NAMESPACED = ("ProtectSystem", "ProtectHome", "ProtectHostname", "PrivateTmp", "PrivateDevices", "ReadWritePaths")
+HINDERING = ("PrivateNetwork", "PrivateUsers", "ProtectKernelTunables", "ProtectControlGroups", "RestrictRealtime")
+
+
+@pytest.mark.parametrize("key", [*NAMESPACED, *HINDERING])
+def test_what_would_hinder_the_work_or_take_a_mount_namespace_is_not_there(key: str) -> None:
     assert values(key) == []
