@@ -26,6 +26,8 @@ def parse_swap_list(data: bytes) -> tuple[SwapDevice, ...]:
         if len(words) != COLUMNS or not all(word.lstrip("-").isdigit() for word in words[2:]):
             continue
         name = words[0].removeprefix("/dev/")
+        if words[1] == "partition":  # switched on in a mount namespace that is gone: the path within /dev alone
+            name = name.removeprefix("/")
         digits = name.removeprefix("zram")
         is_zram = words[1] == "partition" and name != digits and digits.isascii() and digits.isdigit()
         found.append((name, int(digits) if is_zram else -1, int(words[2]), int(words[4])))

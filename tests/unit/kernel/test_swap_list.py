@@ -31,13 +31,18 @@ def test_what_is_no_line_is_left_out(line: bytes) -> None:
     assert parse_swap_list(HEADING + line) == ()
 
 
-@pytest.mark.parametrize("name", [b"/dev/zramx", b"/dev/zram", b"/zram1", b"/dev/zram1p1"])
+@pytest.mark.parametrize("name", [b"/dev/zramx", b"/dev/zram", b"/run/zram1", b"/dev/zram1p1"])
 def test_what_is_called_like_a_zram_is_none(name: bytes) -> None:
     assert parse_swap_list(HEADING + name + b" partition 9 0 1\n")[0][1] == -1
 
 
-def test_a_file_of_that_name_is_none() -> None:
-    assert parse_swap_list(HEADING + b"/dev/zram1 file 9 0 1\n")[0][1] == -1
+@pytest.mark.parametrize("name", [b"/dev/zram1", b"/zram1"])
+def test_a_file_of_that_name_is_none(name: bytes) -> None:
+    assert parse_swap_list(HEADING + name + b" file 9 0 1\n")[0][1] == -1
+
+
+def test_one_that_was_switched_on_in_a_mount_namespace_that_is_gone_is_known() -> None:
+    assert parse_swap_list(HEADING + b"/zram0 partition 9 0 1\n") == (("zram0", 0, 9, 1),)
 
 
 @given(st.binary(max_size=300))
