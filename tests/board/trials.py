@@ -221,8 +221,8 @@ TRIALS: tuple[Scenario, ...] = (
     Scenario(
         "unit", "systemd is process 1 and starts lmkd: a load, then killed, reloaded, stopped with SIGSTOP",
         load=(HEARTBEAT, "--background n=6,size=12M,adj=900,compress=3",
-              "--grow rate=30M,limit=0,compress=2,adj=200,delay=3"),
-        seconds=12, init="systemd", config="log: {to: stderr}\n",
+              "--grow rate=60M,limit=0,compress=1,adj=200,delay=2"),
+        seconds=15, init="systemd", config="log: {to: stderr}\n",
         after=("unit_life",),
         after_s=80,
         kinds=("unit", "lmkd_event"),
