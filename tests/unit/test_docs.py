@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.source_tree import ROOT
 
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "buildroot/README.md", *(ROOT / "docs").glob("*.md")])
 FILE = re.compile(r"`((?:tests|lmkd|configs|docs|tools)/[\w./-]+\.\w+)`")
 TEST = re.compile(r"`(test_\w+)`")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
