@@ -31,6 +31,12 @@ LMKD_CONFIG_FILE_$(BR2_PACKAGE_LMKD_CONFIG_MEDIA_BOX) = $(@D)/configs/media-box.
 LMKD_CONFIG_FILE_$(BR2_PACKAGE_LMKD_CONFIG_CUSTOM) = \
 	$(call qstrip,$(BR2_PACKAGE_LMKD_CONFIG_CUSTOM_FILE))
 
+ifeq ($(BR2_PACKAGE_LMKD_CONFIG_CUSTOM)$(BR_BUILDING),yy)
+ifeq ($(LMKD_CONFIG_FILE_y),)
+$(error lmkd: a configuration of your own is chosen, but no path is given)
+endif
+endif
+
 LMKD_STORE_DROP_IN_$(BR2_PACKAGE_LMKD_STORE_ZSWAP) = store-zswap.yaml
 LMKD_STORE_DROP_IN_$(BR2_PACKAGE_LMKD_STORE_NONE) = store-none.yaml
 ifeq ($(BR2_PACKAGE_LMKD_STORE_NONE)$(BR2_PACKAGE_LMKD_TRIM),)
