@@ -141,7 +141,7 @@ def _compile(
         class_grace_ms=tuple(config.grace),
         class_trim=config.trim,
         class_freeze=config.freeze,
-        page_kib=_page_kib(),
+        page_kib=os.sysconf("SC_PAGE_SIZE") // 1024,
         cpus=max(1, os.sysconf("SC_NPROCESSORS_CONF")),  # with those that are offline: numbers need not be dense
         proc=str(roots.proc),
         zram_stat=zram_stat(roots, store),
@@ -215,7 +215,7 @@ def policy_numbers(roots: Roots, config: Config) -> dict[str, Any]:
 
     ram_kib = parse_meminfo((roots.proc / "meminfo").read_bytes()).total_kib
     marks = _watermarks(roots)
-    page_kib = _page_kib()
+    page_kib = os.sysconf("SC_PAGE_SIZE") // 1024
     facts = {
         "stall_budget_ms": config.stall_budget_ms,
         "ram_kib": ram_kib,
@@ -280,10 +280,6 @@ def _control(config: Config) -> dict[str, Any]:
         "android_release": config.control.android_release,
         "ways": ways_of(config),
     }
-
-
-def _page_kib() -> int:
-    return os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 def _watermarks(roots: Roots) -> Watermarks | None:
