@@ -11,10 +11,10 @@ from tests.board.scenario import Result
 from tests.board.scenarios import CROWDED_MS
 from tests.board.trials import MESSAGES
 
-GROWS_KIB = (0, 512, 1024)
-"""Guard, helper, talker. The guard's pages are locked before; the others' heaps have holes, by chance more or fewer. A
-hundred bytes a message would be 2 MB."""
-GUARD_WAITS_US = 100
+GROWS_KIB = (0, 512, 2048)
+"""Guard, helper, talker. The guard's pages are locked before. The talker's heap stays as large as it was at most: a
+hundred clients who do not read have up to 16 KiB each waiting for them."""
+GUARD_WAITS_US = 1000
 ANSWERED_MS = 3000
 
 pytestmark = [pytest.mark.board, pytest.mark.runs("fuzz")]
@@ -68,6 +68,8 @@ def test_who_must_die_meanwhile_dies_in_time(result: Result) -> None:
 
 def test_who_asks_what_is_right_is_answered_meanwhile_and_afterwards(result: Result) -> None:
     for way, found in said(result)["asked"].items():
-        assert found["asked"] >= 5 and found["unanswered"] == 0, (way, found)
+        # A new connection may be turned away while others that root has left still have something to be read.
+        turned_away = found["asked"] // 50 if way.startswith("new") else 0
+        assert found["asked"] >= 5 and found["unanswered"] <= turned_away, (way, found)
         assert found["p99_us"] <= ANSWERED_MS * 1000, (way, found)
     assert step(result, "clients")["status"]["level"] in ("calm", "low")

@@ -12,15 +12,15 @@ fuzz_state() { # when
     emit "{\"kind\": \"fuzz\", \"step\": \"$1\", \"uptime_s\": $(uptime_s), \"processes\": [$(process_cost | paste -s -d , -)], \"waits\": [$(waits)]}"
 }
 
-fuzz_begin() { # seed, messages, delay in seconds
+fuzz_begin() { # seed, messages, delay in seconds; below the foreground, for any program may burn the processor beside it
     (
         until grep -q '"event":"ready"' "$LOG" 2> /dev/null; do sleep 0.2; done
         MANAGER_PID=$(sed -n 's/.*"event":"ready".*"pid":\([0-9]*\).*/\1/p' "$LOG")
         /lmkd/listeners 1 0 > /run/listener.out 2>&1 3>&- 4>&- & # the talker stays while there is this one
-        /lmkd/fuzz "$1" 1500 $FUZZ > /run/warm.out 2>&1 3>&- 4>&-
+        nice -n 10 /lmkd/fuzz "$1" 1500 $FUZZ > /run/warm.out 2>&1 3>&- 4>&-
         sleep "$3"
         fuzz_state before
-        /lmkd/fuzz "$1" "$2" $FUZZ > /run/fuzz.out 2>&1 3>&- 4>&-
+        nice -n 10 /lmkd/fuzz "$1" "$2" $FUZZ > /run/fuzz.out 2>&1 3>&- 4>&-
         echo $? > /run/fuzz.code
         fuzz_state after
     ) &
