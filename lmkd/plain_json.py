@@ -1,6 +1,7 @@
 """JSON by the interpreter's own C functions alone: the package json brings re, enum and collections, 0.7 MB.
 
-A text that is no JSON loads it after all, for its error. Where the interpreter has no such functions it serves instead.
+From Python 3.13 on a text that is no JSON loads it after all, for its error. Where the interpreter has no such
+functions it serves instead.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ def loads(
         found, end = make_scanner(_Options(pairs, constant))(text, start)  # type: ignore[arg-type]
     except StopIteration as stop:
         raise ValueError(f"a value is missing at character {stop.value}") from None
+    except SystemError:  # until 3.12: it has an error to raise, of json.decoder, and does not load that for it
+        raise ValueError("a string, an array or an object has no end, or an escape is none") from None
     if text[end:].strip(SPACE):
         raise ValueError(f"more than one value: at character {end}")
     return found

@@ -68,6 +68,9 @@ class Pressure:
     deficit_kib: int
     why: str = ""
     """The reason for the level."""
+    shortage: str = "calm"
+    """The level by the headroom alone, or critical with a reason: what is done about files and frozen applications
+    costs somebody something, so it waits for a shortage where a notice is ahead of one."""
 
 
 def measure_stall(stall: Stall, sample: Sample, window_ms: float) -> Stall:
@@ -100,10 +103,11 @@ def judge(settings: Settings, signs: Signs, previous: str) -> Pressure:
     deficit = max(floor if reason else 0, floor + floor // 2 + 2 * horizon_kib - signs.room.total_kib)
     level = "critical" if reason else _level(settings, left, previous)
     why = reason or REASONS[LEVELS.index(level)]
+    shortage = level
     ahead, soon = _ahead(settings, signs, left, previous, level == "calm")
     if LEVELS.index(ahead) > LEVELS.index(level):
         level, why = ahead, soon
-    return Pressure(level, reason, lasts, deficit, why)
+    return Pressure(level, reason, lasts, deficit, why, shortage)
 
 
 def pressure_notes(

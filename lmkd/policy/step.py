@@ -75,8 +75,8 @@ def step(
             pressure = judge(settings, _signs(state, sample), state.level)
     if state.flight is None and not pressure.reason and came_back(state, sample, settings, table):
         pressure = replace(pressure, reason="it came back after its kill, and grows again")
-    frost, cold = freeze.decide(state.frost, sample, settings, table, state.level, state.stall)
-    state, chores = _tend(replace(state, frost=frost), sample, settings)
+    frost, cold = freeze.decide(state.frost, sample, settings, table, pressure.shortage, state.stall)
+    state, chores = _tend(replace(state, frost=frost), sample, settings, pressure.shortage)
     actions += cold + chores
     waits = pressure.reason.startswith("stall") and freeze.may_help(frost, sample)
     waits = waits or tmpfs.holds_up(state.tmpfs, sample, _is_urgent(state, settings))
@@ -92,7 +92,7 @@ def step(
     growing = state.watch.grower if state.flight is None else None  # a victim needs the processor to free its memory
     lowered, asks = renice.decide(state.lowered, sample, settings, table, growing, state.room)
     died = any(isinstance(action, Note) and action.event == "receipt" for action in actions)
-    upkeep, chores = keep_up(state.upkeep, sample, settings, state.ratio, state.ballast.ratio, state.level, died)
+    upkeep, chores = keep_up(state.upkeep, sample, settings, state.ratio, state.ballast.ratio, pressure.shortage, died)
     state = replace(state, lowered=lowered, upkeep=upkeep)
     # Critical is also told ahead: until then the forecast says when to look again.
     level = "moderate" if state.level == "critical" and not pressure.reason else state.level
@@ -100,13 +100,13 @@ def step(
     return state, actions + trims + asks + chores, wake
 
 
-def _tend(state: State, sample: Sample, settings: Settings) -> tuple[State, tuple[Action, ...]]:
+def _tend(state: State, sample: Sample, settings: Settings, shortage: str) -> tuple[State, tuple[Action, ...]]:
     """What is done about files in memory before anybody dies. What comes back of them is no part of the slope."""
     if state.flight is not None:
         return state, ()
     before = state.tmpfs.cleaning
     files, chores = tmpfs.tend(
-        state.tmpfs, sample, settings, state.level, state.room.total_kib, state.forecast.rate_kib_s
+        state.tmpfs, sample, settings, shortage, state.room.total_kib, state.forecast.rate_kib_s
     )
     if before is not None and files.cleaning is None:
         state = replace(state, forecast=forecasts.restart(sample.t_ms, state.room.total_kib))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 
 from lmkd.plain_json import dumps, loads
 
+ROOT = Path(__file__).parents[2]
 THINGS: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -57,3 +61,20 @@ def test_what_json_has_no_word_for() -> None:
     loop.append(loop)
     with pytest.raises(ValueError, match=r"."):
         dumps(loop)
+
+
+BROKEN = ('"abc', '{"a" 1}', '{"a":1', "[1", "{1}", r'"\x"', r'"\u12"', '"\x01"', "[1,]", '{"a":1,}')
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_it_is_refused_also_where_the_package_is_not_loaded(text: str) -> None:
+    """The C functions look for json.decoder for their error. A talker died of that: here all tests have it loaded."""
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from lmkd.plain_json import loads\n"
+        "assert 'json.decoder' not in sys.modules\n"
+        "try: loads(sys.argv[2])\n"
+        "except ValueError as error: print('refused')\n"
+    )
+    command = [sys.executable, "-I", "-S", "-c", program, str(ROOT), text]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "refused\n"

@@ -115,6 +115,7 @@ def test_with_nothing_left_but_the_store_who_can_give_back_is_told_earlier(perce
     rate = rate_for(pct(percent) - FLOOR_KIB, UNSURE_MS - 1)
     store: dict[str, Any] = {"free_kib": -5, "cache_kib": 2 * FLOOR_KIB + 5, "store_kib": pct(percent) - FLOOR_KIB}
     assert pressure(pct(percent), rate, **store).level == "moderate"
+    assert pressure(pct(percent), rate, **store).shortage == below, "nothing is deleted or stopped for it yet"
     assert pressure(pct(percent), rate_for(pct(percent) - FLOOR_KIB, UNSURE_MS + 1), **store).level == below
     assert pressure(pct(percent), rate, **{**store, "free_kib": -4}).level == below, "something else is left"
     assert pressure(pct(percent), 0.0, **store).level == below, "nothing grows"
