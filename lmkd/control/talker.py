@@ -194,6 +194,8 @@ class Talker:
             self._poll.modify(connection.descriptor, wanted)
 
     def _drop(self, connection: Connection) -> None:
+        if self.connections.get(connection.descriptor) is not connection:
+            return  # it went while it was told something, before its turn
         self._poll.unregister(connection.descriptor)
         del self.connections[connection.descriptor]
         self._subscribers.renew()

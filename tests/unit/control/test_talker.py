@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import json
 import os
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -436,3 +437,17 @@ def test_all_requests_are_json_whatever_the_names_of_processes_are(talking: Talk
     client = talking.client()
     client.send(b'{"v":1,"op":"candidates"}')
     assert json.loads(client.raw())["candidates"]
+
+
+def test_who_goes_while_he_is_told_and_then_has_his_turn_ends_nobody_else(tmp_path: Path) -> None:
+    """The talker died of it: a record was told to a connection that was gone, and then it was read from."""
+    talking = Talking(tmp_path, proc="/proc")
+    talking.client()
+    other = talking.client()
+    talking.turns(2)
+    one = next(iter(talking.talker.connections.values()))
+    talking.talker._drop(one)
+    talking.talker._serve(one, select.POLLIN, 0.0)
+    assert one not in talking.talker.connections.values() and len(talking.talker.connections) == 1
+    assert other.ask("status")
+    talking.close()
