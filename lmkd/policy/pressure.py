@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmkd.model import Note, Sample, Settings
+from lmkd.model import Sample, Settings
 from lmkd.policy.forecast import Forecast, exhaustion_ms
 from lmkd.policy.headroom import Headroom
 from lmkd.values import value
@@ -108,25 +108,6 @@ def judge(settings: Settings, signs: Signs, previous: str) -> Pressure:
     if LEVELS.index(ahead) > LEVELS.index(level):
         level, why = ahead, soon
     return Pressure(level, reason, lasts, deficit, why, shortage)
-
-
-def pressure_notes(
-    previous: str, pressure: Pressure, room: Headroom, rate_kib_s: float, sample: Sample
-) -> tuple[Note, ...]:
-    """The record of a change of level, if it is one."""
-    if pressure.level == previous:
-        return ()
-    fields: tuple[tuple[str, object], ...] = (
-        ("pressure", pressure.level),
-        ("headroom_kib", room.total_kib),
-        ("free_kib", room.free_kib),
-        ("cache_kib", room.cache_kib),
-        ("store_kib", room.store_kib),
-        ("rate_kib_s", round(rate_kib_s)),
-        ("cause", sample.cause),
-        ("reason", pressure.why),
-    )
-    return (Note("pressure", fields, "warning" if pressure.level == "critical" else "info"),)
 
 
 def _reason(settings: Settings, signs: Signs, left_kib: int, lasts_ms: float) -> str:

@@ -12,8 +12,9 @@ from lmkd.policy.forecast import Forecast
 from lmkd.policy.growth import Ballast, ShmemWatch, Watch, watch, watch_shmem, weigh
 from lmkd.policy.headroom import Headroom, StoreRatio, forget_filling, headroom, measure_ratio, store_ends_ms
 from lmkd.policy.learned import Learned, learn, with_learned
-from lmkd.policy.pressure import Pressure, Signs, Stall, judge, measure_stall, pressure_notes
+from lmkd.policy.pressure import Pressure, Signs, Stall, judge, measure_stall
 from lmkd.policy.tmpfs import Tmpfs
+from lmkd.policy.told import Judged, kill_numbers, pressure_notes, tell, tell_again_ms
 from lmkd.policy.upkeep import Upkeep, keep_up
 from lmkd.policy.victim import Choice, choose
 from lmkd.policy.wake import next_wake
@@ -44,6 +45,8 @@ class State:
     tmpfs: Tmpfs = Tmpfs()
     flight: Flight | None = None
     level: str = "calm"
+    """As others are told it: not lower again before it has been lower for a while."""
+    judged: Judged = Judged()
     ended: tuple[tuple[int, int], ...] = ()
     """Victims of recent decisions: dead or stuck, and perhaps still in a table that was made before."""
     asked: tuple[tuple[int, int], ...] = ()  # kills that were asked for, and wait for their turn
@@ -65,14 +68,14 @@ def step(
     """What to do about this sample. At most one decision is in flight; its memory is accounted for before the next."""
     settings = with_learned(settings, state.learned)
     state, pressure = _observe(state, sample, settings)
-    actions: tuple[Action, ...] = pressure_notes(state.level, pressure, state.room, state.forecast.rate_kib_s, sample)
-    state = replace(state, level=pressure.level, exhaustion_ms=pressure.exhaustion_ms)
+    state, actions = _tell(state, sample, pressure)
+    judged = state.judged.level
     if state.flight is not None:
         state, landed = _account(state, sample, settings)
         actions += landed
         if state.flight is None:
             # The next decision needs a forecast without the dead one's growth in it.
-            pressure = judge(settings, _signs(state, sample), state.level)
+            pressure = judge(settings, _signs(state, sample), judged)
     if state.flight is None and not pressure.reason and came_back(state, sample, settings, table):
         pressure = replace(pressure, reason="it came back after its kill, and grows again")
     frost, cold = freeze.decide(state.frost, sample, settings, table, pressure.shortage, state.stall)
@@ -85,9 +88,9 @@ def step(
         actions += decided
     state, obeyed = _obey(state, sample, settings, table, pressure)
     actions += obeyed
-    if state.level != "calm" and sample.t_ms - state.refreshed_ms >= REFRESH_EVERY_MS:
+    if judged != "calm" and sample.t_ms - state.refreshed_ms >= REFRESH_EVERY_MS:
         state = replace(state, refreshed_ms=sample.t_ms)
-        actions += (Refresh(state.level == "critical" or state.room.free_kib <= 0),)
+        actions += (Refresh(judged == "critical" or state.room.free_kib <= 0),)
     state, trims = _trim(state, sample, settings, bool(pressure.reason))
     growing = state.watch.grower if state.flight is None else None  # a victim needs the processor to free its memory
     lowered, asks = renice.decide(state.lowered, sample, settings, table, growing, state.room)
@@ -95,9 +98,16 @@ def step(
     upkeep, chores = keep_up(state.upkeep, sample, settings, state.ratio, state.ballast.ratio, pressure.shortage, died)
     state = replace(state, lowered=lowered, upkeep=upkeep)
     # Critical is also told ahead: until then the forecast says when to look again.
-    level = "moderate" if state.level == "critical" and not pressure.reason else state.level
+    level = "moderate" if judged == "critical" and not pressure.reason else judged
     wake = next_wake(settings, level, state.room, state.forecast, state.flight is not None)
-    return state, actions + trims + asks + chores, wake
+    after_ms = min(wake.after_ms, tell_again_ms(state.level, state.judged, sample.t_ms))
+    return state, actions + trims + asks + chores, replace(wake, after_ms=after_ms)
+
+
+def _tell(state: State, sample: Sample, pressure: Pressure) -> tuple[State, tuple[Action, ...]]:
+    level, judged = tell(state.level, state.judged, pressure.level, sample.t_ms)
+    notes = pressure_notes(state.level, level, pressure, state.room, state.forecast.rate_kib_s, sample)
+    return replace(state, level=level, judged=judged, exhaustion_ms=pressure.exhaustion_ms), notes
 
 
 def _tend(state: State, sample: Sample, settings: Settings, shortage: str) -> tuple[State, tuple[Action, ...]]:
@@ -146,8 +156,9 @@ def _observe(state: State, sample: Sample, settings: Settings) -> tuple[State, P
     ballast = weigh(state.ballast, sample)
     room = headroom(sample, settings, ratio.ratio, ballast.ratio, ballast.resident_kib)
     restated = 0
-    if ratio.ratio != state.ratio.ratio or ballast.ratio != state.ballast.ratio:
-        before = headroom(sample, settings, state.ratio.ratio, state.ballast.ratio, ballast.resident_kib)
+    known = state.ballast if state.ballast.pid != ballast.pid else ballast
+    if ratio.ratio != state.ratio.ratio or ballast.ratio != state.ballast.ratio or known is not ballast:
+        before = headroom(sample, settings, state.ratio.ratio, state.ballast.ratio, known.resident_kib)
         restated = room.total_kib - before.total_kib
     forecast = forecasts.observe(state.forecast, sample.t_ms, room.total_kib, restated)
     stall = measure_stall(state.stall, sample, settings.stall_window_ms)
@@ -163,7 +174,7 @@ def _observe(state: State, sample: Sample, settings: Settings) -> tuple[State, P
         shmem=shmem,
         tmpfs=tmpfs.notice(state.tmpfs, shmem, forecast.steady_kib_s, sample),
     )
-    return state, judge(settings, _signs(state, sample), state.level)
+    return state, judge(settings, _signs(state, sample), state.judged.level)
 
 
 def _signs(state: State, sample: Sample) -> Signs:
@@ -254,20 +265,7 @@ def _launch(
         # How much of a file lies in the store is a guess, which says nothing of what other deaths return.
         teaches=not choice.reason.startswith("tmpfs"),
     )
-    numbers: tuple[tuple[str, object], ...] = (
-        ("trigger", pressure.reason),
-        ("cause", sample.cause),
-        ("headroom_kib", state.room.total_kib),
-        ("free_kib", state.room.free_kib),
-        ("cache_kib", state.room.cache_kib),
-        ("store_kib", state.room.store_kib),
-        ("deficit_kib", pressure.deficit_kib),
-        ("rate_kib_s", round(rate)),
-        ("exhaustion_ms", round(pressure.exhaustion_ms)),
-        ("stall_full_pct", round(state.stall.full_pct, 1)),
-        ("refaults_s", round(state.stall.refaults_s)),
-        *choice.numbers,
-    )
+    numbers = (*kill_numbers(pressure, state.room, state.stall, rate, sample), *choice.numbers)
     state = replace(state, flight=flight, kills=state.kills + len(choice.victims))
     return state, (Kill(choice.victims, signal, choice.reason, numbers),)
 

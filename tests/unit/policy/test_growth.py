@@ -26,7 +26,7 @@ from lmkd.policy.growth import (
     weigh,
 )
 from lmkd.values import replace
-from tests.unit.policy.builders import RAM_KIB, SETTINGS, growing, make_sample
+from tests.unit.policy.builders import RAM_KIB, SETTINGS, Run, growing, make_sample
 
 BIG_KIB = RAM_KIB * SURE_RAM_PCT // 100 + 1
 
@@ -173,3 +173,20 @@ def test_ballast_goes_with_its_process_and_with_time() -> None:
     seen = Ballast(5, 0.0, 9000, 1.0)
     assert weigh(seen, make_sample(10.0, gone=(5,))) == Ballast()
     assert weigh(seen, make_sample(BALLAST_KEPT_MS + 1)) == Ballast()
+
+
+def test_who_is_sampled_next_is_no_consumption() -> None:
+    """As it happened: of two that do not compress the larger was sampled after the smaller, which gave 205 MB/s."""
+    run = Run()
+    for number, (pid, resident_kib) in enumerate([(122, 5_000), (122, 5_000), (242, 38_000), (242, 38_000)]):
+        run.feed(make_sample(number * 50.0, grower_pid=pid, grower_resident_kib=resident_kib, grower_ratio=1.0))
+    assert run.state.forecast.rate_kib_s == 0
+
+
+def test_what_one_that_does_not_compress_grows_by_is_consumption() -> None:
+    run = Run()
+    for number in range(4):
+        grown = {"grower_resident_kib": 5_000 * number, "anon_kib": 60_000 + 5_000 * number}
+        grown |= {"free_kib": 120_000 - 5_000 * number}
+        run.feed(make_sample(number * 50.0, grower_pid=122, grower_ratio=1.0, **grown))
+    assert run.state.forecast.rate_kib_s >= 100_000
