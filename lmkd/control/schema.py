@@ -143,7 +143,8 @@ NOTICES: tuple[NoticeKind, ...] = (
                '{"level":{"level":"moderate","previous":"low","t_ms":81250.1,"headroom_kib":8123,"exhaustion_ms":850.0,'
                '"reason":"headroom below 15% of RAM"}}',
                "level=moderate previous=low headroom_kib=8123 exhaustion_ms=850 dropped=0",
-               (Field("level", "text", "calm, low, moderate or critical: the level that lmkd itself goes by."),
+               (Field("level", "text", "calm, low, moderate or critical: the level that lmkd itself goes by; less than "
+                      "moderate when it has lasted 2 s."),
                 Field("previous", "text", "The one told before."),
                 Field("t_ms", "float", "When, on the monotonic clock."),
                 Field("headroom_kib", "int", "Memory left above what the kernel and the foreground need, in KiB."),

@@ -113,12 +113,12 @@ def _zswap(name: str, behind: str, extra: tuple[str, ...] = ()) -> Scenario:
     )  # fmt: skip
 
 
-# Room for all but some 10 MB of what is wanted, with all that is idle in the store: who gives 40 MB back in time saves
-# somebody's life. That cannot be the one that grows.
+# Idle pages that do not compress get into the store before those that do: while they do, it gains nothing, and somebody
+# has to die. Who has given 40 MB of such back in time saves a life: all the rest has room, two to one and three to one.
 WANTED = (
     HEARTBEAT,
     "--background n=8,size=12M,adj=900,compress=3",
-    "--grow rate=20M,limit=90M,compress=1,adj=200,delay=3",
+    "--grow rate=20M,limit=110M,compress=2,adj=200,delay=3",
 )
 # Many changes of the level: growth at 300, 30 and 5 MB/s, one after the other.
 RATES = (
