@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from lmkd.control.connection import Connection, PeerGone
+from lmkd.control.hands import LEVEL, LevelNotice
 from lmkd.kernel import clock
+from lmkd.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-PATIENCE_MS, LOOK_EVERY = 10.0, 8
+AT_ONCE, MORE, REST_MS = 8, 4, 4.0
+"""So many are told of a level at once, then more after each rest: each that is woken wants the processor before the
+foreground, 0.5 ms of a 500 MIPS core. Fifty at once took a frame from it, and the last of them was no sooner told."""
+PATIENCE_MS = 5.0
 """Who is not told by then is late whatever is done: the kernel has no memory for the messages, and must get some."""
 
 
@@ -31,6 +36,8 @@ class Subscribers:
         self._lost = lost
         self._give_way = give_way
         self._wanting: dict[str, list[Connection]] = {}
+        self._later: dict[int, tuple[Connection, LevelNotice]] = {}
+        self._more_ms = 0.0
 
     def of(self, kind: str) -> list[Connection]:
         """Those that want this kind of notice."""
@@ -56,10 +63,45 @@ class Subscribers:
         wanting = [one for one in wanting if pid in one.session.processes] if pid else wanting
         behind = [one for one in wanting if one.unsent]
         ahead = [one for one in wanting if not one.unsent] if behind else wanting
+        self._tell(kind, payload, (*ahead, *behind), now_ms)
+
+    def spread(self, notice: LevelNotice, now_ms: float) -> None:
+        """Tell some of a level at once, the rest by and by (``tell_more``)."""
+        behind = [one for one in self.of(LEVEL) if one.unsent and id(one) not in self._later]  # they do not wake
+        ahead = [one for one in self.of(LEVEL) if not one.unsent and id(one) not in self._later]
+        for key, (connection, before) in list(self._later.items()):
+            self._later[key] = connection, replace(notice, previous=before.previous)
+            if before.previous == notice.level:
+                del self._later[key]  # it is again as it was told
+        self._later |= {id(one): (one, notice) for one in ahead[AT_ONCE:]}
+        self._tell(LEVEL, notice, (*ahead[:AT_ONCE], *behind), now_ms)
+        self._more_ms = max(self._more_ms, now_ms + REST_MS)
+
+    def tell_more(self, now_ms: float) -> None:
+        """Tell the next of those that wait, if it is time."""
+        if not self._later or now_ms < self._more_ms:
+            return
+        self._more_ms = now_ms + REST_MS
+        self._give_way()
+        for key in list(self._later)[:MORE]:
+            connection, notice = self._later.pop(key)
+            if self._connections.get(connection.descriptor) is connection and LEVEL in connection.interests:
+                self._notify(connection, LEVEL, notice, now_ms)
+
+    def tell_rest(self) -> None:
+        """Tell all that wait: there is no later."""
+        while self._later:
+            self.tell_more(self._more_ms)
+
+    def rest_ms(self, now_ms: float) -> float | None:
+        """When to come back for those that wait; None when nobody does."""
+        return max(0.0, self._more_ms - now_ms) if self._later else None
+
+    def _tell(self, kind: str, payload: object, whom: Iterable[Connection], now_ms: float) -> None:
         began_ms = clock.now_ms()
-        for number, connection in enumerate((*ahead, *behind), start=1):
+        for connection in whom:
             self._notify(connection, kind, payload, now_ms)
-            if not number % LOOK_EVERY and clock.now_ms() - began_ms > PATIENCE_MS:
+            if clock.now_ms() - began_ms > PATIENCE_MS:
                 self._give_way()
 
     def _notify(self, connection: Connection, kind: str, payload: object, now_ms: float) -> None:

@@ -80,18 +80,21 @@ class Talker:
         if ready.pop(self._wake, 0):
             _drain(self._wake)
         self._tell(now_ms)
+        self._subscribers.tell_more(now_ms)
         self._events.tell_next(now_ms)
         if ready:
             self._standing.work()
             if self._channel.fileno() in ready and not self._take_answers(now_ms):
                 self._tell(now_ms)  # such as why: a reload ends the helper as well
+                self._subscribers.tell_rest()
                 self._events.tell_all(now_ms)
                 return False
             self._serve_all(ready, now_ms)
-        if ready or now_ms >= self._tidy_ms:
+        if now_ms >= self._tidy_ms:
             self._end_late(now_ms)
             self._held = any(not one.may_ask for one in self.connections.values())
             self._tidy_ms = now_ms + (self.limits.poll_ms if self._held else self._tidy_every_ms)
+        if ready:
             self._standing.set(any(one.session.keeps for one in self.connections.values()))
         return bool(self.connections) or now_ms - self._empty_ms < self.limits.linger_ms
 
@@ -109,6 +112,9 @@ class Talker:
         self._standing.work()
 
     def _timeout_ms(self) -> float:
+        rest_ms = self._subscribers.rest_ms(clock.now_ms())
+        if rest_ms is not None:
+            return rest_ms
         if not self.connections:
             return max(0.0, self._empty_ms + self.limits.linger_ms - clock.now_ms())
         if self._events.followed or self._wake < 0:
@@ -188,6 +194,8 @@ class Talker:
         if before and not connection.unsent and connection.dropped and LEVEL in connection.interests:
             connection.notify(LEVEL, self._notices.level())  # what was dropped may have been the last change
             connection.flush(now_ms)
+        if not connection.may_ask and not self._held:
+            self._held, self._tidy_ms = True, min(self._tidy_ms, now_ms + self.limits.poll_ms)
         wanted = (select.POLLIN if connection.may_ask else 0) | (select.POLLOUT if connection.unsent else 0)
         if wanted != connection.watched:
             connection.watched = wanted
@@ -237,7 +245,7 @@ class Talker:
             self._subscribers.notify(ABOUT_TO_KILL, victim, now_ms, victim.pid)
         changed = self._notices.changed()
         if changed is not None:
-            self._subscribers.notify(LEVEL, changed, now_ms)
+            self._subscribers.spread(changed, now_ms)
         for victim in victims if self._subscribers.of(VICTIM) else ():
             self._subscribers.notify(VICTIM, self.hands.with_user(victim), now_ms)
 

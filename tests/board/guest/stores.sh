@@ -44,7 +44,7 @@ somebody_elses() { # swap that a distribution's script would set up, while the m
 
 fill_more() { # what grows compresses: the limit is to follow
     /lmkd/load --seconds 10 --seed 1 --background n=6,size=12M,adj=900,compress=3 \
-        --grow rate=25M,limit=200M,compress=3,adj=200,delay=1 > /run/fill.out 3>&-
+        --grow rate=25M,limit=225M,compress=3,adj=200,delay=1 > /run/fill.out 3>&-
     stores filled "\"raised\": $(until_true 20 logged store_limit), \"intact\": $(intact 1)"
 }
 

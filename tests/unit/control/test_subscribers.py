@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lmkd.control.hands import ABOUT_TO_KILL, LEVEL
-from lmkd.control.subscribers import LOOK_EVERY, PATIENCE_MS, Subscribers
+from lmkd.control.hands import ABOUT_TO_KILL, LEVEL, LevelNotice
+from lmkd.control.subscribers import AT_ONCE, MORE, PATIENCE_MS, REST_MS, Subscribers
 from lmkd.kernel import clock
 
 
@@ -18,6 +18,7 @@ class Told:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, count: int, each_ms: float = 0.1) -> None:
         self.t_ms = 0.0
         self.order: list[int] = []
+        self.payloads: list[Any] = []
         self.gave_way_ms: list[float] = []
         self._each_ms = each_ms
         monkeypatch.setattr(clock, "now_ms", lambda: self.t_ms)
@@ -30,11 +31,24 @@ class Told:
     def _connection(self, number: int) -> Any:
         def notify(kind: str, payload: object) -> None:
             self.order.append(number)
+            self.payloads.append(payload)
             self.t_ms += self._each_ms
 
         session = SimpleNamespace(processes={1000 + number})
         wanted = frozenset((LEVEL, ABOUT_TO_KILL))
-        return SimpleNamespace(notify=notify, unsent=False, session=session, interests=wanted)
+        return SimpleNamespace(notify=notify, unsent=False, session=session, interests=wanted, descriptor=number)
+
+    def later(self) -> list[list[int]]:
+        """Who is told after each rest, until nobody waits."""
+        groups = []
+        while (rest_ms := self.subscribers.rest_ms(self.t_ms)) is not None:
+            told = len(self.order)
+            self.subscribers.tell_more(self.t_ms + rest_ms - 0.01)
+            assert len(self.order) == told, "before the rest was over"
+            self.t_ms += rest_ms
+            self.subscribers.tell_more(self.t_ms)
+            groups.append(self.order[told:])
+        return groups
 
 
 def test_those_that_read_are_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,4 +75,62 @@ def test_when_it_takes_too_long_the_others_go_first(monkeypatch: pytest.MonkeyPa
     told = Told(monkeypatch, 100, each_ms=1.0)
     told.subscribers.notify(LEVEL, None, 0.0)
     assert len(told.order) == 100
-    assert PATIENCE_MS < told.gave_way_ms[0] <= PATIENCE_MS + LOOK_EVERY
+    assert PATIENCE_MS < told.gave_way_ms[0] <= PATIENCE_MS + 1
+
+
+def notice(level: str, previous: str) -> LevelNotice:
+    return LevelNotice(level, previous, 5.0, 4096, None, "because")
+
+
+def test_of_a_level_some_are_told_at_once_and_the_rest_by_and_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch, 50, each_ms=0.01)
+    told.subscribers.spread(notice("low", "calm"), 0.0)
+    assert told.order == list(range(AT_ONCE))
+    groups = told.later()
+    assert [number for group in groups for number in group] == list(range(AT_ONCE, 50))
+    assert len(told.gave_way_ms) == len(groups), "only the first go ahead of everybody else"
+    assert {len(group) for group in groups[:-1]} == {MORE} and told.t_ms >= (len(groups) - 1) * REST_MS
+
+
+def test_few_never_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch, AT_ONCE)
+    told.subscribers.spread(notice("low", "calm"), 0.0)
+    assert len(told.order) == AT_ONCE and told.subscribers.rest_ms(0.0) is None
+
+
+def test_who_does_not_read_is_not_woken_so_he_needs_no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch, 50)
+    for number in range(1, 50):
+        told.connections[number].unsent = True
+    told.subscribers.spread(notice("low", "calm"), 0.0)
+    assert sorted(told.order) == list(range(50)) and told.order[0] == 0
+
+
+def test_who_waits_is_told_the_last_level_once_and_which_he_was_told_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch, AT_ONCE + 1)
+    told.subscribers.spread(notice("low", "calm"), 0.0)
+    told.subscribers.spread(notice("critical", "low"), 1.0)
+    assert told.later() == [[AT_ONCE]]
+    assert (told.payloads[-1].level, told.payloads[-1].previous) == ("critical", "calm")
+
+
+def test_who_waits_hears_nothing_of_what_was_only_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch, AT_ONCE + 1)
+    told.subscribers.spread(notice("low", "calm"), 0.0)
+    told.subscribers.spread(notice("calm", "low"), 1.0)
+    assert told.later() == [] and len(told.order) == 2 * AT_ONCE
+
+
+def test_who_has_gone_or_changed_his_mind_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch, AT_ONCE + 2)
+    told.subscribers.spread(notice("low", "calm"), 0.0)
+    del told.connections[AT_ONCE]
+    told.connections[AT_ONCE + 1].interests = frozenset()
+    assert told.later() == [[]]
+
+
+def test_when_there_is_no_later_all_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch, 50)
+    told.subscribers.spread(notice("low", "calm"), 0.0)
+    told.subscribers.tell_rest()
+    assert told.order == list(range(50)) and told.subscribers.rest_ms(0.0) is None

@@ -17,9 +17,11 @@ import pytest
 from lmkd.control import protocol
 from lmkd.control.connection import Limits
 from lmkd.control.hands import Peer
+from lmkd.control.subscribers import AT_ONCE, MORE
 from lmkd.control.talker import Talker
 from lmkd.guard.record import Recorder
 from lmkd.helper.orders import ANSWER, LOOK
+from lmkd.kernel import clock
 from lmkd.model import Kill, Note, Victim
 from lmkd.policy.step import State
 from tests.unit.control.talking import Client, Talking
@@ -127,6 +129,28 @@ def test_each_of_many_subscribers_is_told_in_its_own_words(talking: Talking) -> 
         assert told[0] == told[2] and told[1] == told[3]
         assert json.loads(told[0])["level"]["level"] == now
         assert told[1].startswith(f"level={now} previous={before}".encode())
+
+
+def test_all_of_many_are_told_of_a_level_though_not_at_once(talking: Talking) -> None:
+    clients = [talking.client() for _ in range(AT_ONCE + 3 * MORE)]
+    for client in clients:
+        client.ask("subscribe")
+    level(talking, "low")
+    talking.turn(0)
+    assert talking.talker._subscribers.rest_ms(clock.now_ms()) is not None
+    assert {client.receive()["level"]["level"] for client in clients} == {"low"}
+    assert talking.talker._subscribers.rest_ms(clock.now_ms()) is None
+
+
+def test_those_that_wait_for_their_turn_are_told_before_it_ends(talking: Talking) -> None:
+    clients = [talking.client() for _ in range(AT_ONCE + 3 * MORE)]
+    for client in clients:
+        client.ask("subscribe")
+    level(talking, "low")
+    talking.turn(0)
+    talking.helper.close()
+    assert not talking.talker.turn(0)
+    assert all(client.raw() for client in clients)
 
 
 def test_notices_can_be_lines_of_text(talking: Talking) -> None:
