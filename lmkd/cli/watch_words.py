@@ -129,7 +129,7 @@ def _notified(record: Fields) -> str:
     ways = [f"{format_value(count)} by {format_value(record.get('signal'))}"] if record.get("signal") else []
     if program:
         ways.append(f"{'by' if record.get('ran') is True else 'not by'} {format_value(program)}")
-    whom = f"{format_value(record.get('to'))} that pressure is {format_value(record.get('level'))}"
+    whom = f"{format_value(record.get('to'))} that pressure is {format_value(record.get('pressure'))}"
     return f"told {whom}: {', '.join(ways) or 'nobody'}"
 
 

@@ -83,7 +83,7 @@ class Notices:
         ran = bool(notice.argv) and self._run(notice, level, [pid for pid, _ in found])
         rule = self._rule_name(notice)
         fields = (
-            ("level", LEVELS[level]), ("to", rule or notice.class_name), ("signal", notice.signal or None),
+            ("pressure", LEVELS[level]), ("to", rule or notice.class_name), ("signal", notice.signal or None),
             ("signalled", tuple(told[:SHOWN_MAX])), ("count", len(told)), ("deaf", tuple(deaf[:SHOWN_MAX])),
             ("program", notice.argv[0] if notice.argv else None), ("ran", ran),
         )  # fmt: skip

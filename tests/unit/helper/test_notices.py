@@ -127,7 +127,7 @@ def test_who_catches_the_signal_gets_it_when_the_level_rises_to_its_own(tmp_path
     bench.go("moderate")
     assert app.said(9) == b"told"
     (told,) = bench.posted()
-    assert (told["level"], told["to"], told["signalled"], told["count"]) == ("moderate", "a rule", (app.pid,), 1)
+    assert (told["pressure"], told["to"], told["signalled"], told["count"]) == ("moderate", "a rule", (app.pid,), 1)
     bench.go("low")
     assert bench.posted() == [] and app.said(9, 0.05) == b""
     bench.close()
