@@ -54,6 +54,7 @@ docs: $(VENV_READY)
 	$(PYTHON) -c "from lmkd.config import reference_markdown; print(reference_markdown(), end='')" > docs/configuration.md
 	$(PYTHON) -c "from lmkd.control.reference import protocol_page; print(protocol_page(), end='')" > docs/protocol.md
 	$(PYTHON) -c "from lmkd.control.metrics import metrics_markdown; print(metrics_markdown(), end='')" > docs/metrics.md
+	$(PYTHON) -c "from lmkd.control.records_page import events_page; print(events_page(), end='')" > docs/events.md
 	$(PYTHON) -m tests.unit.cli.pictures
 
 man: $(VENV_READY)

@@ -11,6 +11,7 @@ from tests.board.boards import Boards
 from tests.board.records import events, figure, percentile
 from tests.board.scenario import Result
 from tests.board.scenarios import CROWDED_MS
+from tests.record_checks import odd_fields
 
 GROWTH = tuple(f"grow-{rate}-{kind}" for rate in (5, 30, 300) for kind in ("comp", "incomp"))
 PRESSED = (
@@ -168,3 +169,10 @@ def test_a_kill_is_decided_within_ten_milliseconds(boards: Boards) -> None:
     times = [event["decide_us"] for event in kill_records if not event["dry_run"]]
     assert len(times) >= len(GROWTH)
     assert percentile(times, 99) <= DECIDE_P99_US, sorted(times)[-5:]
+
+
+@pytest.mark.runs(*GROWTH)
+def test_every_record_is_as_its_definition_says(boards: Boards) -> None:
+    written = [event for run in boards.results() for event in events(run.outcome)]
+    assert {"ready", "pressure", "kill", "receipt", "stop"} <= {event["event"] for event in written}
+    assert [odd for event in written for odd in odd_fields(event)] == []
