@@ -19,7 +19,7 @@ help:
 	@echo 'make lint        ruff and mypy'
 	@echo 'make board-test  the essential scenarios on the emulated board'
 	@echo 'make bench       compare with no manager and with the peers (about an hour), write docs/benchmark.md'
-	@echo 'make docs        write what is generated in docs: configuration, protocol, metrics, pictures'
+	@echo 'make docs        write what is generated in docs: configuration, protocol, metrics, events, pictures'
 	@echo 'make man         write the man pages into build/man'
 	@echo 'make image       build the image of the emulated board (or take it from the cache)'
 	@echo 'make wheel       build the wheel in dist/'
@@ -56,6 +56,7 @@ docs: $(VENV_READY)
 	$(PYTHON) -c "from lmkd.control.metrics import metrics_markdown; print(metrics_markdown(), end='')" > docs/metrics.md
 	$(PYTHON) -c "from lmkd.control.records_page import events_page; print(events_page(), end='')" > docs/events.md
 	$(PYTHON) -m tests.unit.cli.pictures
+	$(PYTHON) -m tests.unit.policy.pictures
 
 man: $(VENV_READY)
 	$(PYTHON) -m lmkd.cli.manual build/man
