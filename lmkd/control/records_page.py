@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from lmkd.control.records import ENVELOPE, TRUNCATED, RecordField, RecordKind
 from lmkd.control.records_work import SECTIONS
 
+COLUMNS = 120
 _INTRODUCTION = """\
 # Reading the events
 
@@ -85,7 +88,8 @@ def events_page() -> str:
 
 def _kind(kind: RecordKind) -> str:
     level = f"Level: {kind.level}{'; ' + kind.raised if kind.raised else ''}."
-    return "\n".join([f"### `{kind.name}`\n", f"{kind.doc} {level}\n", _table(kind.fields)])
+    said = textwrap.fill(f"{kind.doc} {level}", COLUMNS, break_on_hyphens=False)
+    return "\n".join([f"### `{kind.name}`\n", f"{said}\n", _table(kind.fields)])
 
 
 def _table(fields: tuple[RecordField, ...]) -> str:

@@ -124,6 +124,29 @@ def test_every_configuration_shown_is_one() -> None:
         parse_text(block)
 
 
+def rows(page: str, heading: str) -> dict[str, list[str]]:
+    """The rows of a table of a page, by their first cell; the table that follows the heading."""
+    text = (DOCS / page).read_text(encoding="utf-8").split(heading, 1)[1].lstrip("\n")
+    table = text[text.index("|") :].split("\n\n")[0].splitlines()
+    cells = ([cell.strip() for cell in line.strip("|").split("|")] for line in table if line.startswith("|"))
+    return {first: rest for first, *rest in cells}
+
+
+def test_the_figures_of_the_comparison_are_those_of_the_benchmark() -> None:
+    gaps, kept = rows("benchmark.md", "## Worst gap of the foreground\n"), rows("benchmark.md", "applications kept, in")
+    shown = rows("comparison.md", "<!-- figures: begin -->")
+    assert len(shown) > 6
+    for scenario in set(shown) - {"scenario", "---"}:
+        for mine, gap, whom in zip(shown[scenario], gaps[scenario], kept[scenario], strict=True):
+            worst = re.search(r"worst ([^;]+)", gap)
+            assert mine == f"{worst[1] if worst else gap.split(';')[0]}, {whom}", scenario
+    idle = rows("benchmark.md", "## An idle board")
+    ours = rows("comparison.md", "<!-- figures: end -->")
+    for column, name in enumerate(("earlyoom", "nohang", "lmkd")):
+        wakes, cpu, memory, _ = idle[name]
+        assert [ours[row][column] for row in ("memory (PSS)", "wake-ups", "processor time")] == [memory, wakes, cpu]
+
+
 @pytest.mark.parametrize(("page", "line"), commands())
 def test_every_command_shown_is_one(page: str, line: str) -> None:
     words = shlex.split(line)[1:]
