@@ -52,7 +52,7 @@ TRUNCATED = RecordField(
 _PID = ("pid", "int", "The process.")
 _NAME = ("name", "text", "Its name.")
 _ROOM = (
-    ("headroom_kib", "int", "The headroom: the sum of the parts, less than which is below."),
+    ("headroom_kib", "int", "The headroom. Its parts follow, but for swap on a disk."),
     ("free_kib", "int", "Of it: free memory above the low watermark; may be negative."),
     ("cache_kib", "int", "Of it: clean file cache above `policy.file_floor`."),
     ("store_kib", "int", "Of it: what storing more would give back, net of the store's own growth."),
