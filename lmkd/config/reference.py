@@ -50,7 +50,7 @@ is searched anywhere in the value: use `^` and `$` for its ends. A value that ca
 _DERIVED = """\
 `auto` follows from `stall_budget` and the board; `lmkd explain policy` shows for each number its value here, the rule
 that it follows from, and the file and line where it was given. What follows from a number that is given follows it.
-Two numbers that contradict each other are an error.
+Two numbers that contradict each other are an error. Which to touch, and which not: [tuning](tuning.md).
 """
 
 _NOTICES = """\

@@ -106,6 +106,20 @@ def test_the_table_of_numbers_is_as_they_are_derived() -> None:
     assert page == tuning_page(page), "run `make docs`"
 
 
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as they are made on the usual forges."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_place_that_a_page_points_at_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    found = re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", text)
+    lost = [f"{name}#{place}" for name, place in found if place not in anchors(page.parent / name if name else page)]
+    assert lost == []
+
+
 def test_every_key_is_one_of_the_configuration() -> None:
     known = {field.path() for section in ("policy", "store", "control", "log") for field in fields_of(section)}
     known |= {f"store.writeback.{field.key}" for field in fields_of("store.writeback")}
