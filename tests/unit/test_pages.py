@@ -39,7 +39,8 @@ DECIDES = (
     f"store; or what grows holds {pressure.OWN_PCT} %",
     f"| in less than {pressure.CRITICAL_MS / 1000} s |",
     "free memory and cache no more than two floors" if pressure.USED_UP_FLOORS == 2 else "-",
-    f"it takes {pressure.HYSTERESIS_PCT} % more headroom than to enter it, or " + ("twice" if pressure.HYSTERESIS_FACTOR == 2 else "-"),
+    f"it takes {pressure.HYSTERESIS_PCT} % more headroom than to enter it, or "
+    + ("twice" if pressure.HYSTERESIS_FACTOR == 2 else "-"),
     f"told when it has lasted for {told.EASED_MS / 1000:.0f} s",
     "would last less than a second" if renice.HORIZON_MS == 1000 else "-",
     f"{pressure.VAIN_S} pages a second and more",
