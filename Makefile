@@ -1,6 +1,6 @@
 # lmkd: what can be done here. `make` alone lists it. On Debian every target brings what it lacks by itself.
 .DELETE_ON_ERROR:
-.PHONY: help run test unit lint board-test bench docs man image wheel clean distclean
+.PHONY: help run test unit lint board-test bench docs site man image wheel clean distclean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -14,12 +14,13 @@ BOARD_PACKAGES := qemu-system-arm mmdebstrap gcc-arm-linux-gnueabihf libc6-dev-a
 
 help:
 	@echo 'make run         boot the emulated ARM board with lmkd under a demonstration load'
-	@echo 'make test        everything that CI runs: lint, types, unit and property tests, the board'
+	@echo 'make test        everything that CI runs: lint, types, the documents, unit and property tests, the board'
 	@echo 'make unit        unit and property tests, in random order'
 	@echo 'make lint        ruff and mypy'
 	@echo 'make board-test  the essential scenarios on the emulated board'
 	@echo 'make bench       compare with no manager and with the peers (about an hour), write docs/benchmark.md'
-	@echo 'make docs        write what is generated in docs: configuration, protocol, metrics, events, pictures'
+	@echo 'make docs        write what is generated in docs: configuration, protocol, metrics, pictures'
+	@echo 'make site        the pages of docs as HTML in build/site; a wrong link, anchor or picture is an error'
 	@echo 'make man         write the man pages into build/man'
 	@echo 'make image       build the image of the emulated board (or take it from the cache)'
 	@echo 'make wheel       build the wheel in dist/'
@@ -28,7 +29,7 @@ help:
 run: $(VENV_READY) $(BOARD_READY)
 	$(PYTHON) -m tests.board demo
 
-test: lint unit board-test
+test: lint site unit board-test
 
 lint: $(VENV_READY)
 	$(PYTHON) -m ruff check lmkd tests
@@ -51,12 +52,12 @@ image: $(VENV_READY) $(BOARD_READY)
 	$(PYTHON) -m tests.board image
 
 docs: $(VENV_READY)
-	$(PYTHON) -c "from lmkd.config import reference_markdown; print(reference_markdown(), end='')" > docs/configuration.md
-	$(PYTHON) -c "from lmkd.control.reference import protocol_page; print(protocol_page(), end='')" > docs/protocol.md
-	$(PYTHON) -c "from lmkd.control.metrics import metrics_markdown; print(metrics_markdown(), end='')" > docs/metrics.md
-	$(PYTHON) -c "from lmkd.control.records_page import events_page; print(events_page(), end='')" > docs/events.md
-	$(PYTHON) -m tests.unit.cli.pictures
-	$(PYTHON) -m tests.unit.policy.pictures
+	$(PYTHON) -m tests.unit.pages
+
+# From nothing each time: what a page that is kept from an earlier run said is not said again.
+site: $(VENV_READY)
+	$(PYTHON) -m tests.unit.pages --check
+	$(PYTHON) -m sphinx -q -W --keep-going -E -d build/doctrees docs build/site
 
 man: $(VENV_READY)
 	$(PYTHON) -m lmkd.cli.manual build/man

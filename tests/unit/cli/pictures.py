@@ -1,4 +1,4 @@
-"""The pictures of the live view in docs, drawn from the sample: ``python -m tests.unit.cli.pictures`` (make docs)."""
+"""The pictures of the live view in docs, drawn from the sample (``tests.unit.pages`` writes them)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from lmkd.cli.watch_parts import Look
 from lmkd.cli.watch_screen import Screen
 from tests.unit.cli.terminal import Terminal, svg
 from tests.unit.cli.watch_sample import SEEN
-from tests.unit.source_tree import ROOT
 
 PICTURES = (
     ("watch.svg", "lmkd status --watch in a terminal of 80x24", True, True),
@@ -22,13 +21,3 @@ def picture(label: str, rich: bool, unicode: bool) -> str:
     look = Look(unicode=unicode, keys=True, utc=True)
     Screen(screen.feed).paint(lines_of(SEEN, look, Way(True, True, rich), (screen.columns, screen.rows)))
     return svg(screen, label)
-
-
-def main() -> None:
-    """Write all of them."""
-    for name, label, rich, unicode in PICTURES:
-        (ROOT / "docs" / name).write_text(picture(label, rich, unicode), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
