@@ -25,7 +25,8 @@ def build(docs: Path) -> list[str]:
     if find_spec("sphinx") is None or find_spec("myst_parser") is None:
         pytest.skip("sphinx and myst-parser are not installed: the site is not built")
     out = docs.parent / "site"
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-E", "-d", f"{out}-doctrees", docs, out]
+    options = ["-q", "-W", "--keep-going", "-E", "-d", f"{out}-doctrees"]
+    command = [sys.executable, "-m", "sphinx", *options, str(docs), str(out)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     found = [line for line in ran.stderr.splitlines() if "WARNING: " in line or "ERROR: " in line]
     assert (ran.returncode != 0) == bool(found), ran.stderr
