@@ -19,7 +19,7 @@ help:
 	@echo 'make lint        ruff and mypy'
 	@echo 'make board-test  the essential scenarios on the emulated board'
 	@echo 'make bench       compare with no manager and with the peers (about an hour), write docs/benchmark.md'
-	@echo 'make docs        write what is generated in docs: configuration, protocol, metrics, pictures'
+	@echo 'make docs        write what is generated in docs: configuration, protocol, metrics, events, pictures'
 	@echo 'make site        the pages of docs as HTML in build/site; a wrong link, anchor or picture is an error'
 	@echo 'make man         write the man pages into build/man'
 	@echo 'make image       build the image of the emulated board (or take it from the cache)'

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from lmkd.config import reference_markdown
 from lmkd.control.metrics import metrics_markdown
+from lmkd.control.records_page import events_page
 from lmkd.control.reference import protocol_page
-from tests.unit.cli.pictures import PICTURES, picture
+from tests.unit.cli import pictures
+from tests.unit.policy.pictures import PICTURES, tuning_page
 from tests.unit.source_tree import ROOT
 
 
@@ -18,7 +20,10 @@ def made() -> dict[str, str]:
         "configuration.md": reference_markdown(),
         "protocol.md": protocol_page(),
         "metrics.md": metrics_markdown(),
-        **{name: picture(label, rich, unicode) for name, label, rich, unicode in PICTURES},
+        "events.md": events_page(),
+        "tuning.md": tuning_page((ROOT / "docs/tuning.md").read_text(encoding="utf-8")),
+        **{name: draw() for name, draw in PICTURES.items()},
+        **{name: pictures.picture(label, rich, unicode) for name, label, rich, unicode in pictures.PICTURES},
     }
 
 

@@ -1,6 +1,6 @@
 """The pictures of docs/how-it-decides.md and the table of docs/tuning.md, made by the policy itself.
 
-``python -m tests.unit.policy.pictures`` (make docs). The board is the simulated one of the policy's own tests.
+``tests.unit.pages`` writes them. The board is the simulated one of the policy's own tests.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from lmkd.units import format_kib, format_ms
 from lmkd.values import replace
 from tests.unit.policy.builders import LIMIT_KIB, RAM_KIB, SETTINGS, SWAP_KIB, WATERMARK_LOW_KIB, declared, make_app
 from tests.unit.policy.simulated import AppSpec, BoardSpec, Turn, run
-from tests.unit.source_tree import ROOT
 
 WIDTH = 880
 STYLE = """\
@@ -305,15 +304,3 @@ PICTURES = {
     "decides-story.svg": story_picture,
     "decides-victims.svg": victims_picture,
 }
-
-
-def main() -> None:
-    """Write all of them."""
-    for name, draw in PICTURES.items():
-        (ROOT / "docs" / name).write_text(draw(), encoding="utf-8")
-    path = ROOT / "docs" / "tuning.md"
-    path.write_text(tuning_page(path.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
