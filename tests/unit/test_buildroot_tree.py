@@ -61,25 +61,24 @@ WITHOUT_OPTION = {
 }
 
 
-def define(name: str, condition: str = "") -> str:
-    """The text of a multi-line variable of lmkd.mk; with ``condition`` of the one right below its ``ifeq``."""
-    before = re.escape(f"ifeq ($({condition}),y)\n") if condition else ""
-    found = re.search(rf"^{before}define {name}\n(.*?)^endef", MAKEFILE, re.MULTILINE | re.DOTALL)
-    assert found, name
-    return found[1]
+PART = re.compile(r"^(?:ifeq \(\$\((\w+)\),y\)|endif|define (\w+)\n(.*?)^endef)$", re.MULTILINE | re.DOTALL)
+FIXUPS = "LMKD_LINUX_CONFIG_FIXUPS"
 
 
-def enabled(text: str) -> set[str]:
-    return set(re.findall(r"KCONFIG_(?:ENABLE|SET)_OPT,CONFIG_(\w+)", text))
+def define(name: str, *chosen: str) -> str:
+    """What a multi-line variable of lmkd.mk stands for where the menu's entries ``chosen`` are on, to the last call."""
+    condition: str | None = None
+    for option, defined, text in PART.findall(MAKEFILE):
+        if not defined:
+            condition = option.removeprefix("BR2_PACKAGE_LMKD_")
+        elif defined == name and (not condition or condition in chosen):
+            return re.sub(rf"\$\(({FIXUPS}_\w+)\)", lambda inner: define(inner[1], *chosen), text)
+    return ""
 
 
-def kernel_options() -> dict[str, set[str]]:
-    """What is enabled for each kind of store."""
-    base = enabled(define("LMKD_LINUX_CONFIG_FIXUPS"))
-    return {
-        kind: base | enabled(define("LMKD_LINUX_CONFIG_FIXUPS_STORE", f"BR2_PACKAGE_LMKD_STORE_{kind}"))
-        for kind in ("ZRAM", "ZSWAP")
-    }
+def enabled(*chosen: str) -> set[str]:
+    """The kernel options that are enabled where the menu's entries ``chosen`` are on."""
+    return set(re.findall(r"KCONFIG_(?:ENABLE|SET)_OPT,CONFIG_(\w+)", define(FIXUPS, *chosen)))
 
 
 def variables(package: str) -> dict[str, str]:
@@ -113,22 +112,40 @@ def test_every_feature_that_doctor_names_has_its_options_or_needs_none() -> None
 def test_the_kernel_options_of_a_feature_are_enabled_for_the_store_that_has_it(feature: str) -> None:
     of_one_store = {"zram": ("ZRAM",), "zswap": ("ZSWAP",), "device_mapper": ("ZSWAP",)}
     for kind in of_one_store.get(feature, ("ZRAM", "ZSWAP")):
-        assert set(OPTIONS[feature]) <= kernel_options()[kind]
+        assert set(OPTIONS[feature]) <= enabled(f"STORE_{kind}")
 
 
 def test_psi_is_not_left_off_at_boot() -> None:
-    assert "KCONFIG_DISABLE_OPT,CONFIG_PSI_DEFAULT_DISABLED" in define("LMKD_LINUX_CONFIG_FIXUPS")
+    assert "KCONFIG_DISABLE_OPT,CONFIG_PSI_DEFAULT_DISABLED" in define(FIXUPS)
 
 
 def test_process_events_need_a_connector_that_is_no_module() -> None:
-    assert "KCONFIG_SET_OPT,CONFIG_CONNECTOR,y" in define("LMKD_LINUX_CONFIG_FIXUPS")
+    assert "KCONFIG_SET_OPT,CONFIG_CONNECTOR,y" in define(FIXUPS)
 
 
 @pytest.mark.parametrize("kind", ["ZRAM", "ZSWAP"])
 def test_a_store_has_the_algorithms_that_a_trial_compares(kind: str) -> None:
     names = {"LZO", "LZ4", "ZSTD"}
-    assert {f"CRYPTO_{name}" for name in names} <= kernel_options()[kind]
-    assert kind == "ZSWAP" or {f"ZRAM_BACKEND_{name}" for name in names} <= kernel_options()[kind]
+    assert {f"CRYPTO_{name}" for name in names} <= enabled(f"STORE_{kind}")
+    assert kind == "ZSWAP" or {f"ZRAM_BACKEND_{name}" for name in names} <= enabled(f"STORE_{kind}")
+
+
+def test_what_one_store_needs_is_not_enabled_without_it() -> None:
+    assert "SWAP" not in enabled("STORE_NONE") and "PSI" in enabled("STORE_NONE")
+    assert "ZRAM" not in enabled("STORE_ZSWAP") and not {"ZSWAP", "BLK_DEV_DM"} & enabled("STORE_ZRAM")
+
+
+def test_writing_out_and_recompressing_have_their_options_when_chosen() -> None:
+    options = {"ZRAM_WRITEBACK", "ZRAM_MULTI_COMP", "ZRAM_TRACK_ENTRY_ACTIME", "ZRAM_MEMORY_TRACKING"}
+    assert options <= enabled("STORE_ZRAM", "ZRAM_WRITEBACK")
+    assert options.isdisjoint(enabled("STORE_ZRAM"))
+
+
+def test_each_kernel_option_is_named_once_and_each_part_used() -> None:
+    named = re.findall(r"_OPT,CONFIG_(\w+)", MAKEFILE)
+    assert len(named) == len(set(named))
+    parts = set(re.findall(rf"^define ({FIXUPS}_\w+)$", MAKEFILE, re.MULTILINE))
+    assert parts == set(re.findall(rf"\$\(({FIXUPS}_\w+)\)", MAKEFILE))
 
 
 def test_all_that_lmkd_depends_on_is_selected() -> None:
