@@ -186,6 +186,15 @@ def test_what_is_installed_is_there_and_is_copied_to_the_build() -> None:
 def test_neither_tests_nor_tools_are_copied_to_the_build() -> None:
     assert "--exclude=*\n" in MAKEFILE
     assert set(re.findall(r"--include=/([\w.]+)", MAKEFILE)).isdisjoint(("tests", "tools", "build", "docs"))
+    names = {path.name for path in (ROOT / "lmkd").rglob("*")}
+    assert not [name for name in names if name in ("tests", "tools") or name.startswith(("test_", "conftest"))]
+
+
+def test_the_tests_that_psutil_installs_are_removed_from_the_image() -> None:
+    assert "LMKD_TARGET_FINALIZE_HOOKS += LMKD_REMOVE_PSUTIL_TESTS\n" in MAKEFILE
+    assert define("LMKD_REMOVE_PSUTIL_TESTS").split() == [
+        "rm", "-rf", "$(TARGET_DIR)/usr/lib/python$(PYTHON3_VERSION_MAJOR)/site-packages/psutil/tests",
+    ]  # fmt: skip
 
 
 def test_every_sample_is_in_the_menu() -> None:

@@ -67,6 +67,12 @@ define LMKD_INSTALL_CONFIG
 endef
 LMKD_POST_INSTALL_TARGET_HOOKS += LMKD_INSTALL_CONFIG
 
+# python-psutil 7.1 and older installs its tests too: 750 KiB that nothing runs
+define LMKD_REMOVE_PSUTIL_TESTS
+	rm -rf $(TARGET_DIR)/usr/lib/python$(PYTHON3_VERSION_MAJOR)/site-packages/psutil/tests
+endef
+LMKD_TARGET_FINALIZE_HOOKS += LMKD_REMOVE_PSUTIL_TESTS
+
 define LMKD_PERMISSIONS
 	/etc/lmkd d 0755 0 0 - - - - -
 	/etc/lmkd/lmkd.d d 0755 0 0 - - - - -
