@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 
 import infra.basetest
@@ -21,8 +22,17 @@ def config_of(architecture):
         return "".join(line for line in lines if not line.startswith(NOT_FOR_TESTS))
 
 
+# Where the package may put files: its modules, its command, and what the init systems and the bus look for.
+PLACES = re.compile(
+    r"\./(usr/lib/python3[^/]*/site-packages/lmkd[-/]|usr/bin/lmkd$|etc/lmkd/|etc/init\.d/(S\d\d)?lmkd|"
+    r"usr/lib/systemd/system/lmkd|usr/share/dbus-1/system[^/]*/org\.freedesktop\.LowMemoryMonitor\.)"
+)
+
+
 class LmkdBase(infra.basetest.BRTest):
     br2_external = [TREE]
+    store = "zram"
+    restart = "/etc/init.d/S15lmkd restart"
 
     def image(self, name):
         return os.path.join(self.builddir, "images", name)
@@ -47,13 +57,28 @@ class LmkdBase(infra.basetest.BRTest):
         return [event for event in found if event.get("event") == name]
 
     def check(self):
+        self.check_files()
         self.emulator.login()
         self.wait_for("lmkd status >/dev/null 2>&1")
         self.assertTrue(self.events("ready"))
         self.assertTrue(self.missing().isdisjoint(("psi", "swap", "zram", "perf_page_faults", "proc_connector")))
-        self.assertEqual([], self.output_of("find /usr/lib/python3* -path '*lmkd*test*'"))
         self.check_kill()
-        self.check_restart()
+        self.check_restart(f"kill -9 {self.guard()}")
+        self.check_restart(self.restart)
+
+    def check_files(self):
+        """Of lmkd nothing lies elsewhere, and neither it nor what it brings along has tests or tools in the image."""
+        with open(os.path.join(self.builddir, "build", "packages-file-list.txt")) as rows:
+            own = [row.strip().split(",", 1)[1] for row in rows if row.startswith("lmkd,")]
+        self.assertTrue(own)
+        self.assertEqual([], [path for path in own if not PLACES.match(path)])
+        brought = [
+            os.path.join(folder, name)
+            for folder, folders, files in os.walk(os.path.join(self.builddir, "target", "usr", "lib"))
+            for name in (*folders, *files)
+            if "/site-packages" in folder and (name in ("tests", "tools") or name.startswith("test_"))
+        ]
+        self.assertEqual([], brought)
 
     def missing(self):
         rows = json.loads("".join(self.output_of("lmkd doctor --json", 30)))["features"]
@@ -64,16 +89,28 @@ class LmkdBase(infra.basetest.BRTest):
         pid = int(self.output_of("cat /tmp/hog")[0])
         self.wait_for(f"! kill -0 {pid} 2>/dev/null", 120)
         self.assertIn(pid, [event["pid"] for event in self.events("kill")])
+        self.wait_for(f"lmkd events --json | grep '\"receipt\"' | grep -q '\"pid\": {pid},'")
         self.assertEqual([], self.output_of("dmesg | grep -i 'out of memory' || true"))
 
-    def check_restart(self):
-        """Killed, it is started again by the init system, and takes over the store that is up."""
-        guard = self.events("ready")[-1]["pid"]
-        before = self.output_of("tail -n +2 /proc/swaps | cut -f1")
-        self.output_of(f"kill -9 {guard}")
+    def guard(self):
+        return self.events("ready")[-1]["pid"]
+
+    def check_restart(self, command):
+        """After it another guard answers, and it has taken over the store, which has stayed up."""
+        guard, before = self.guard(), self.swaps()
+        self.output_of(command, 60)
         self.wait_for(f"lmkd status >/dev/null 2>&1 && ! kill -0 {guard} 2>/dev/null")
+        self.assertNotEqual(guard, self.guard())
         self.assertTrue(self.events("store_adopted"))
-        self.assertEqual(before, self.output_of("tail -n +2 /proc/swaps | cut -f1"))
+        self.assertEqual(before, self.swaps())
+
+    def swaps(self):
+        """The one swap device, which is the store that was chosen."""
+        status = json.loads("".join(self.output_of("lmkd status --json", 30)))
+        self.assertEqual(self.store, status["store"]["kind"])
+        devices = self.output_of("tail -n +2 /proc/swaps | cut -d ' ' -f1")
+        self.assertEqual(1, len(devices))
+        return devices
 
 
 class TestLmkdArm(LmkdBase):
@@ -112,6 +149,8 @@ class TestLmkdAarch64(LmkdBase):
 class TestLmkdZswapSystemd(LmkdBase):
     """The other store, the other init system, nothing paged out, and the bridge to D-Bus."""
 
+    store = "zswap"
+    restart = "systemctl restart lmkd"
     config = config_of("aarch64").replace('"128M"', '"256M"') + """
         BR2_INIT_SYSTEMD=y
         BR2_PACKAGE_LMKD_STORE_ZSWAP=y
