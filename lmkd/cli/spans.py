@@ -38,7 +38,7 @@ CUT_MARK = "~"
 def cells(text: str) -> int:
     """How many cells of a terminal a printable text takes: wide letters two, combining marks none.
 
-    One for each where Python was built without its table of letters, as Buildroot's is by default.
+    One for each where Python was built without its table of letters, as Buildroot's can be.
     """
     if text.isascii():
         return len(text)
