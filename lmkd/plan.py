@@ -95,6 +95,7 @@ class Plan:
     ``config_paths`` are the files that were asked for (none: the usual places, looked at anew by a reload),
     ``control_gid`` is -1 where there is no ``control_group``.
     ``notify_fd`` is connected to the service manager, ``ready_fd`` takes one line when the guard is ready, -1 for none;
+    ``lock_fd`` is the lock of the one guard (see ``kernel.alone``), -1 where there is none;
     ``watchdog_ms`` is how often the manager wants to hear of the guard, 0 for never.
     ``sources`` those that were read, ``given`` (key, file:line:column) of the numbers that they override.
     """
@@ -142,6 +143,7 @@ class Plan:
     notify_fd: int = -1
     watchdog_ms: int = 0
     ready_fd: int = -1
+    lock_fd: int = -1
 
 
 def dump_plan(plan: Plan) -> bytes:

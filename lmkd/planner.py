@@ -45,31 +45,33 @@ class Notes:
 def run(config_paths: Sequence[Path], dry_run: bool, plan_to: int | None = None, ready_fd: int = -1) -> int:
     """Plan and exec the guard; with ``plan_to`` (a reload) write the plan to that descriptor and return.
 
-    ConfigError with every mistake, CannotWorkError where lmkd can do nothing; a store that fails is a record, not
-    an end: the killer works without one.
+    ConfigError with every mistake, CannotWorkError where lmkd can do nothing, LmkdError where another one is at work; a
+    store that fails is a record, not an end: the killer works without one.
     """
     started_ms = time.monotonic_ns() / 1e6
     if plan_to is not None:
         return _plan_for_reload(config_paths, dry_run, plan_to, started_ms)
-    plan = _with_manager(make_plan(config_paths, dry_run, started_ms, reload=False), ready_fd)
+    from lmkd.kernel.alone import claim
+    from lmkd.kernel.files import system_roots
+
+    lock_fd = -1 if dry_run else claim(system_roots().run)
+    plan = _with_manager(make_plan(config_paths, dry_run, started_ms, reload=False), ready_fd=ready_fd, lock_fd=lock_fd)
     _log_plan(plan)
     descriptor = os.memfd_create("lmkd-plan", 0)
     os.write(descriptor, dump_plan(plan))
     sys.stdout.flush()
     sys.stderr.flush()
     package_parent = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    os.execv(
-        sys.executable,
-        [sys.executable, "-I", "-S", "-B", "-c", _BOOTSTRAP, package_parent, str(descriptor)],
-    )
+    argv = [sys.executable, "-I", "-S", "-B", "-c", _BOOTSTRAP, package_parent, str(descriptor)]
+    os.execv(argv[0], argv)
 
 
-def _with_manager(plan: Plan, ready_fd: int) -> Plan:
+def _with_manager(plan: Plan, **descriptors: int) -> Plan:
     """The plan for who was started by somebody that waits to hear of it; the connection goes to the guard."""
     from lmkd.kernel.notify import who_waits
 
     who = who_waits(os.environ, os.getpid())
-    return replace(plan, notify_fd=who.fd, watchdog_ms=who.watchdog_ms, ready_fd=ready_fd, notes=plan.notes + who.notes)
+    return replace(plan, notify_fd=who.fd, watchdog_ms=who.watchdog_ms, notes=plan.notes + who.notes, **descriptors)
 
 
 def _log_plan(plan: Plan) -> None:

@@ -15,9 +15,9 @@ def main(plan_descriptor: int) -> None:
     data = os.pread(plan_descriptor, PLAN_BYTES_MAX, 0)
     os.close(plan_descriptor)
     plan = load_plan(data)
-    for descriptor in (plan.notify_fd, plan.ready_fd):
+    for descriptor in (plan.notify_fd, plan.ready_fd, plan.lock_fd):
         if descriptor >= 0:
-            os.set_inheritable(descriptor, False)  # programs that the helper starts are not waited for
+            os.set_inheritable(descriptor, False)  # for programs that the helper starts
     write_file(f"{plan.proc}/self/oom_score_adj", b"-1000")
     exchange = Exchange()
     helper = fork_helper(plan, exchange)

@@ -93,6 +93,12 @@ def test_a_bad_file_is_refused_by_file_and_line_and_changes_nothing(result: Resu
 
 
 @pytest.mark.runs("life")
+def test_a_second_one_is_refused_and_changes_nothing(result: Result) -> None:
+    second = life(result, "second")
+    assert second["exit"] == 1 and second["told"] is True and second["guard_alive"] is True
+
+
+@pytest.mark.runs("life")
 def test_told_to_end_it_stops_cleanly_and_leaves_the_store_up(result: Result) -> None:
     stopped = life(result, "stopped")
     assert stopped["ended"] is True and stopped["exit"] == 0 and stopped["helper_gone"] is True

@@ -74,6 +74,14 @@ reload_bad() {
     life mended "\"recorded\": $came, \"in_force\": $(until_true 50 adj_is "$KEEPER" 700)"
 }
 
+start_second() {
+    lmkd run > /run/second.out 2>&1
+    code=$?
+    cat /run/second.out
+    told=$(says grep -q "another lmkd guards this board: process $MANAGER_PID " /run/second.out)
+    life second "\"exit\": $code, \"told\": $told, \"guard_alive\": $(says alive "$MANAGER_PID")"
+}
+
 stop_service() {
     helper=$(helper_of "$MANAGER_PID")
     begun=$(uptime_s)
@@ -99,6 +107,7 @@ kill_guard
 start_again
 reload_good
 reload_bad
+start_second
 stop_service
 store_down
 board_settings after
