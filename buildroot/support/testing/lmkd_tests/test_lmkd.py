@@ -63,6 +63,7 @@ class LmkdBase(infra.basetest.BRTest):
         self.assertTrue(self.events("ready"))
         self.assertTrue(self.missing().isdisjoint(("psi", "swap", "zram", "perf_page_faults", "proc_connector")))
         self.check_kill()
+        self.check_second()
         self.check_restart(f"kill -9 {self.guard()}")
         self.check_restart(self.restart)
 
@@ -91,6 +92,12 @@ class LmkdBase(infra.basetest.BRTest):
         self.assertIn(pid, [event["pid"] for event in self.events("kill")])
         self.wait_for(f"lmkd events --json | grep '\"receipt\"' | grep -q '\"pid\": {pid},'")
         self.assertEqual([], self.output_of("dmesg | grep -i 'out of memory' || true"))
+
+    def check_second(self):
+        """Two would each end somebody for the same lack of memory."""
+        lines, code = self.emulator.run("lmkd run", 60)
+        self.assertEqual(1, code)
+        self.assertIn("another lmkd guards this board", "".join(lines))
 
     def guard(self):
         return self.events("ready")[-1]["pid"]
