@@ -105,6 +105,10 @@ class Sample:
     full_us: int | None = None
     refault_anon: int | None = None
     refault_file: int | None = None
+    swapped_in: int | None = None
+    """Pages that came back from the store or a swap disk so far."""
+    swapped_out: int | None = None
+    """Pages that went there so far."""
     grower_pid: int | None = None
     """The process that took most page faults since the last sample, by the kernel's sampling."""
     grower_share: float = 0.0

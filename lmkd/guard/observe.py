@@ -5,7 +5,7 @@ from __future__ import annotations
 from lmkd.errors import KernelInterfaceError
 from lmkd.guard.stores import Stores
 from lmkd.kernel.clock import now_ms
-from lmkd.kernel.counters import find_number
+from lmkd.kernel.counters import find_number, find_sum
 from lmkd.kernel.meminfo import parse_meminfo
 from lmkd.kernel.pinned import PinnedFile
 from lmkd.kernel.process import read_sizes
@@ -68,9 +68,7 @@ class Observer:
         asked, self._asked = self._asked, ()
         return asked
 
-    def sample(
-        self, cause: str, calm: bool, gone: tuple[int, ...] = (), tmpfs: TmpfsAnswer | None = None
-    ) -> Sample:
+    def sample(self, cause: str, calm: bool, gone: tuple[int, ...] = (), tmpfs: TmpfsAnswer | None = None) -> Sample:
         """What the kernel says now. When all is ``calm`` only what a decision could need first is read."""
         t_ms = now_ms()
         data = self._meminfo.read()
@@ -78,8 +76,7 @@ class Observer:
             raise KernelInterfaceError(f"{self._meminfo.path}: cannot be read")
         memory = parse_meminfo(data)
         psi = parse_psi(stall) if (stall := self._psi.read()) else None
-        # Formatting vmstat costs the kernel more than all the rest: only when a decision may need it.
-        vmstat = b"" if calm and memory.free_kib >= self._reclaims_kib else self._vmstat.read() or b""
+        vmstat = self._counters(calm and memory.free_kib >= self._reclaims_kib)
         pid, share, faults_kib_s = self._who_grows(t_ms)
         sizes = self._suspect_sizes(pid, calm)
         return Sample(
@@ -97,6 +94,8 @@ class Observer:
             full_us=psi.full_us if psi else None,
             refault_anon=find_number(vmstat, b"workingset_refault_anon "),
             refault_file=find_number(vmstat, b"workingset_refault_file "),
+            swapped_in=find_sum(vmstat, b"pswpin ", b"zswpin "),
+            swapped_out=find_sum(vmstat, b"pswpout ", b"zswpout "),
             grower_pid=self._suspect or None,
             grower_share=share,
             grower_kib_s=faults_kib_s,
@@ -108,6 +107,10 @@ class Observer:
             gone=gone,
             asked=self._take_asked(),
         )
+
+    def _counters(self, calm: bool) -> bytes:
+        """Formatting vmstat costs the kernel more than all the rest: only when a decision may need it."""
+        return b"" if calm else self._vmstat.read() or b""
 
     def pass_over(self) -> None:
         """Forget the page faults counted since the last sample: they came right after it."""

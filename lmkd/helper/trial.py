@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FIRST_MS, LAST_MS = 60_000.0, 960_000.0
+FIRST_MS, LAST_MS = 120_000.0, 960_000.0
 """Between two looks whether it is calm: each is twice as long as the one before."""
 RUNNING_MS = 5000.0
 RUNNING_MAX = 24

@@ -21,3 +21,9 @@ def find_number(data: bytes, key: bytes) -> int | None:
     if not fields or not fields[0].isdigit():
         return None
     return int(fields[0])
+
+
+def find_sum(data: bytes, *keys: bytes) -> int | None:
+    """All of these that are there, added up; None if none is."""
+    found = [number for key in keys if (number := find_number(data, key)) is not None]
+    return sum(found) if found else None

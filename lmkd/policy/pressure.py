@@ -5,6 +5,7 @@ from __future__ import annotations
 from lmkd.model import Sample, Settings
 from lmkd.policy.forecast import Forecast, exhaustion_ms
 from lmkd.policy.headroom import Headroom
+from lmkd.policy.thrash import Thrash
 from lmkd.values import value
 
 LEVELS = ("calm", "low", "moderate", "critical")
@@ -56,6 +57,7 @@ class Signs:
     own_pct: int = 0
     """How much of the memory that can still be stored is that of the process that grows."""
     store_fails_ms: float | None = None
+    thrash: Thrash = Thrash()
 
 
 @value
@@ -100,7 +102,8 @@ def judge(settings: Settings, signs: Signs, previous: str) -> Pressure:
     reason = _reason(settings, signs, left, lasts)
     # What must come back is reckoned without bursts: a burst calls for a kill in time, not for more kills.
     horizon_kib = int(signs.forecast.steady_kib_s * settings.kill_horizon_ms / 1000)
-    deficit = max(floor if reason else 0, floor + floor // 2 + 2 * horizon_kib - signs.room.total_kib)
+    least_kib = max(floor, signs.thrash.deficit_kib) if reason else 0
+    deficit = max(least_kib, floor + floor // 2 + 2 * horizon_kib - signs.room.total_kib)
     level = "critical" if reason else _level(settings, left, previous)
     why = reason or REASONS[LEVELS.index(level)]
     shortage = level
@@ -125,6 +128,8 @@ def _reason(settings: Settings, signs: Signs, left_kib: int, lasts_ms: float) ->
     budget_pct = settings.stall_budget_ms * 100 / settings.stall_window_ms
     if store_only and room.free_kib <= 0 and stall.full_pct > budget_pct and stall.refused_s >= VAIN_S:
         return "the kernel reclaims in vain: the store refuses what it gets"
+    if signs.thrash.lasts and room.free_kib <= settings.headroom_floor_kib:
+        return "stall: what is in use does not fit, its pages come and go"
     # With all that is idle in the store already, reclaim turns over what runs together with what grows.
     scarce = left_kib < settings.stall_free_kib or signs.own_pct >= OWN_PCT
     if scarce and room.free_kib <= 0 and stall.full_pct > budget_pct and stall.refaults_s > 0:

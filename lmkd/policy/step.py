@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lmkd.held import Explain
-from lmkd.model import FLAG_RESPAWNED, Kill, Note, Refresh, Sample, Settings, Trim, Wake
+from lmkd.model import Kill, Note, Refresh, Sample, Settings, Trim, Wake
 from lmkd.policy import asked, freeze, renice, tmpfs, trim
 from lmkd.policy import flight as flights
 from lmkd.policy import forecast as forecasts
@@ -12,7 +12,9 @@ from lmkd.policy.forecast import Forecast
 from lmkd.policy.growth import Ballast, ShmemWatch, Watch, watch, watch_shmem, weigh
 from lmkd.policy.headroom import Headroom, StoreRatio, forget_filling, headroom, measure_ratio, store_ends_ms
 from lmkd.policy.learned import Learned, learn, with_learned
+from lmkd.policy.offender import came_back
 from lmkd.policy.pressure import Pressure, Signs, Stall, judge, measure_stall
+from lmkd.policy.thrash import Thrash, after_kill, watch_thrash
 from lmkd.policy.tmpfs import Tmpfs
 from lmkd.policy.told import Judged, kill_numbers, pressure_notes, tell, tell_again_ms
 from lmkd.policy.upkeep import Upkeep, keep_up
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 REFRESH_EVERY_MS = 150.0
 REFUSE_EVERY_MS = 2000.0
 ENDED_KEPT = 64
-OFFENDER_PCT = 15
-"""One that came back and has less of the RAM than this has not gone wrong again yet."""
 
 
 @value
@@ -38,6 +38,7 @@ class State:
     forecast: Forecast = Forecast()
     ratio: StoreRatio = StoreRatio()
     stall: Stall = Stall()
+    thrash: Thrash = Thrash()
     watch: Watch = Watch()
     ballast: Ballast = Ballast()
     shmem: ShmemWatch = ShmemWatch()
@@ -76,7 +77,7 @@ def step(
         if state.flight is None:
             # The next decision needs a forecast without the dead one's growth in it.
             pressure = judge(settings, _signs(state, sample), judged)
-    if state.flight is None and not pressure.reason and came_back(state, sample, settings, table):
+    if state.flight is None and not pressure.reason and came_back(state.watch.grower, state.room, settings, table):
         pressure = replace(pressure, reason="it came back after its kill, and grows again")
     frost, cold = freeze.decide(state.frost, sample, settings, table, pressure.shortage, state.stall)
     state, chores = _tend(replace(state, frost=frost), sample, settings, pressure.shortage)
@@ -139,18 +140,6 @@ def _trim(state: State, sample: Sample, settings: Settings, must_kill: bool) -> 
     return replace(state, trimming=short > 0, trimmed_ms=sample.t_ms), (Trim(short),)
 
 
-def came_back(state: State, sample: Sample, settings: Settings, table: CandidateTable) -> bool:
-    """Does one that was ended before eat the free memory again? Then nobody has to wait until the store is full."""
-    grower = state.watch.grower
-    if not settings.runaway or grower is None or grower.size_kib * 100 < settings.ram_kib * OFFENDER_PCT:
-        return False
-    ready_kib = max(0, state.room.free_kib) + state.room.cache_kib
-    if forecasts.exhaustion_ms(grower.rate_kib_s, ready_kib - settings.trim_free_kib) > settings.kill_horizon_ms:
-        return False
-    index = table.index_of(grower.pid)
-    return index is not None and bool(table.row(index).flags & FLAG_RESPAWNED)
-
-
 def _observe(state: State, sample: Sample, settings: Settings) -> tuple[State, Pressure]:
     ratio = measure_ratio(state.ratio, sample)
     ballast = weigh(state.ballast, sample)
@@ -170,6 +159,7 @@ def _observe(state: State, sample: Sample, settings: Settings) -> tuple[State, P
         ballast=ballast,
         forecast=forecast,
         stall=stall,
+        thrash=watch_thrash(state.thrash, sample, settings),
         watch=watch(state.watch, sample, settings, ratio.ratio),
         shmem=shmem,
         tmpfs=tmpfs.notice(state.tmpfs, shmem, forecast.steady_kib_s, sample),
@@ -182,7 +172,7 @@ def _signs(state: State, sample: Sample) -> Signs:
     own_kib = min(sample.anon_kib, state.ballast.resident_kib) if grower and grower.pid == state.ballast.pid else 0
     own_pct = own_kib * 100 // max(1, sample.anon_kib)
     lasts_ms, fails_ms = store_ends_ms(state.ratio, state.room, sample)
-    return Signs(state.room, state.forecast, state.stall, lasts_ms, own_pct, fails_ms)
+    return Signs(state.room, state.forecast, state.stall, lasts_ms, own_pct, fails_ms, state.thrash)
 
 
 def _account(state: State, sample: Sample, settings: Settings) -> tuple[State, tuple[Action, ...]]:
@@ -203,6 +193,7 @@ def _account(state: State, sample: Sample, settings: Settings) -> tuple[State, t
         forecast=forecasts.restart(sample.t_ms, state.room.total_kib),
         ratio=forget_filling(state.ratio, sample),
         stall=measure_stall(Stall(), sample, settings.stall_window_ms),
+        thrash=after_kill(state.thrash, settings),
         watch=Watch() if grower_dies else state.watch,
         refreshed_ms=-1e9,
     )

@@ -13,7 +13,22 @@ import pytest
 from lmkd.cli.main import COMMANDS, Command, new_parser
 from lmkd.config import parse_text
 from lmkd.config.schema import TOP, fields_of
-from lmkd.policy import derive, flight, forecast, freeze, headroom, learned, pressure, renice, step, told, victim, wake
+from lmkd.policy import (
+    derive,
+    flight,
+    forecast,
+    freeze,
+    headroom,
+    learned,
+    offender,
+    pressure,
+    renice,
+    step,
+    thrash,
+    told,
+    victim,
+    wake,
+)
 from lmkd.policy import tmpfs as files
 from tests.unit.policy.pictures import PICTURES, tuning_page
 from tests.unit.source_tree import ROOT
@@ -44,7 +59,9 @@ DECIDES = (
     f"told when it has lasted for {told.EASED_MS / 1000:.0f} s",
     "would last less than a second" if renice.HORIZON_MS == 1000 else "-",
     f"{pressure.VAIN_S} pages a second and more",
-    f"has {step.OFFENDER_PCT} % of RAM again",
+    f"and {thrash.COMES_BACK_S} pages a second left for the store" if thrash.WINDOWS == 2 else "-",
+    "for two seconds on end (ten stall windows)" if thrash.WINDOWS * thrash.WINDOW_STALLS == 10 else "-",
+    f"has {offender.OFFENDER_PCT} % of RAM again",
     "waits for a second after somebody was stopped" if freeze.HELPS_MS == 1000 else "-",
     f"any kill for {files.CLEAN_HOLDS_MS:.0f} ms while files are deleted",
     f"less than {victim.GAIN_MIN_KIB} KB is not worth an application",
@@ -93,7 +110,7 @@ def test_every_reason_to_end_somebody_is_on_the_page() -> None:
     source = (ROOT / "lmkd/policy/pressure.py").read_text(encoding="utf-8")
     function = source[source.index("def _reason(") : source.index("def _ahead(")]
     reasons = re.findall(r'^\s+return "([^"]+)"$', function, re.MULTILINE)
-    assert len(reasons) == 6
+    assert len(reasons) == 7
     assert [reason for reason in reasons if f"`{reason}`" not in page] == []
 
 

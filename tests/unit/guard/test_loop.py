@@ -137,6 +137,7 @@ def test_a_sample_says_what_the_kernel_says(benches: Any) -> None:
     sample = Observer(bench.plan, None).sample("timer", calm=False)
     assert (sample.free_kib, sample.some_us, sample.full_us) == (90000, 1, 2)
     assert (sample.refault_anon, sample.refault_file) == (3, 4)
+    assert (sample.swapped_in, sample.swapped_out) == (None, None)
     assert (sample.store, sample.grower_pid, sample.gone) == (None, None, ())
 
 
@@ -147,6 +148,14 @@ def test_a_zswap_store_is_read_from_meminfo_and_its_limit_from_the_kernel(benche
         stream.write(b"Zswap: 1000 kB\nZswapped: 3000 kB\n")
     store = Observer(bench.plan, None).sample("timer", calm=True).store
     assert store is not None and (store.orig_kib, store.used_kib, store.full_kib) == (3000, 1000, 236092 // 2)
+
+
+def test_what_goes_to_the_store_and_comes_back_counts_whichever_takes_it(benches: Any) -> None:
+    bench = benches()
+    with (bench.proc.root / "vmstat").open("ab") as stream:
+        stream.write(b"pswpin 5\npswpout 6\nzswpin 70\n")
+    sample = Observer(bench.plan, None).sample("timer", calm=False)
+    assert (sample.swapped_in, sample.swapped_out) == (75, 6)
 
 
 @pytest.mark.parametrize(("free_kib", "refused"), [(90_000, None), (500, 77)])

@@ -318,6 +318,8 @@ def mostly_free(draw: st.DrawFn) -> list[Sample]:
                 full_us=draw(CUMULATIVE),
                 refault_anon=draw(CUMULATIVE),
                 refault_file=draw(CUMULATIVE),
+                swapped_in=draw(CUMULATIVE),
+                swapped_out=draw(CUMULATIVE),
             )
         )
     return samples
@@ -378,6 +380,8 @@ ANY_SAMPLES = st.builds(
     full_us=perhaps(st.integers(0, 10**7)),
     refault_anon=perhaps(st.integers(0, 10**5)),
     refault_file=perhaps(st.integers(0, 10**5)),
+    swapped_in=perhaps(st.integers(0, 10**6)),
+    swapped_out=perhaps(st.integers(0, 10**6)),
     grower_pid=perhaps(st.integers(1, 9)),
     grower_share=st.floats(0, 1),
     grower_kib_s=st.floats(0, 10**6),
