@@ -19,6 +19,7 @@ PRESSED = (
 )  # fmt: skip
 HURRIED = (*GROWTH, "frames-100", "respawn-25", "flood-25", "waves", "switch", "tmpfs-280")
 LEAST_KEPT = 6
+MORE_THRASHED, LATE_BEATS = 4, 40
 DECIDE_P99_US = 10_000
 BACKGROUND_ADJ = 900
 
@@ -72,6 +73,15 @@ def test_the_foreground_goes_on(result: Result, name: str) -> None:
     """One run of each, so the bound has room for chance: `make bench` holds the worst of five seeds to two frames."""
     assert figure(result, "beats") > 0
     assert figure(result, "gap_worst_ms") <= CROWDED_MS, figure(result, "gaps_worst")
+
+
+@each(("thrash",))
+def test_what_runs_and_does_not_fit_is_not_left_to_come_and_go(result: Result, name: str) -> None:
+    """Without that rule nobody dies, and more than seventy beats in thirty seconds are late."""
+    (first, *more) = events(result.outcome, "kill")
+    assert first["trigger"].startswith("stall: what is in use does not fit") and len(more) <= MORE_THRASHED
+    assert figure(result, "foreground_alive") is True and figure(result, "oom_kill_delta") == 0
+    assert figure(result, "gaps_over_33ms") <= LATE_BEATS, figure(result, "gaps_worst")
 
 
 @each((*GROWTH, "waves"))

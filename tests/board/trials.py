@@ -206,6 +206,13 @@ TRIALS: tuple[Scenario, ...] = (
         seconds=9, config=ANDROID, extra=(OWN_ETC,),
         after=(". /lmkd/guest/android.sh", "lmkd_events"), after_s=30, kinds=("android", "lmkd_event"),
     ),
+    Scenario(
+        "thrash", "applications that all run need more than there is, beside one that takes 90 MB and works on it",
+        load=(
+            HEARTBEAT, "--background n=12,size=14M,touch_ms=700,compress=3,adj=800..950",
+            "--grow rate=20M,limit=90M,compress=3,touch_ms=500,adj=200,delay=4",
+        ),
+    ),
     _short("respawn"),
     _short("flood", *APPS, "--cache path=/dev/vda,rate=40M,total=800M,adj=200,delay=3"),
     Scenario(
