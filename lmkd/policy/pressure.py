@@ -25,7 +25,9 @@ REASONS = ("headroom is enough", f"headroom below {LOW_PCT}% of RAM", f"headroom
 """Of the levels below critical, where the forecast is no reason."""
 OWN_PCT = 60
 VAIN_S = 2000
-"""So many pages a second that the store refuses are reclaim in vain: at 48 us each a tenth of a 500 MIPS core."""
+"""So many pages a second that the store refuses, or keeps as they are since they do not compress, are reclaim in vain:
+at 48 us each a tenth of a 500 MIPS core."""
+PAGE_KIB = 4
 
 
 @value
@@ -82,16 +84,24 @@ def measure_stall(stall: Stall, sample: Sample, window_ms: float) -> Stall:
     known = sample.refault_anon is not None or sample.refault_file is not None
     refaults = (sample.refault_anon or 0) + (sample.refault_file or 0) if known else None
     if stall.since_ms < 0 or sample.t_ms - stall.since_ms > 10 * window_ms:
-        return Stall(sample.t_ms, sample.some_us, sample.full_us, refaults, refused=sample.refused)
+        return Stall(sample.t_ms, sample.some_us, sample.full_us, refaults, refused=_in_vain(sample))
     elapsed = sample.t_ms - stall.since_ms
     if elapsed < window_ms:
         return stall
     some = (sample.some_us - stall.some_us) / elapsed / 10
     full = (sample.full_us - stall.full_us) / elapsed / 10
     counted = 0 if refaults is None or stall.refaults is None else refaults - stall.refaults
-    in_vain = 0 if sample.refused is None or stall.refused is None else sample.refused - stall.refused
-    rates = counted / elapsed * 1000, sample.refused, in_vain / elapsed * 1000
+    refused = _in_vain(sample)
+    in_vain = 0 if refused is None or stall.refused is None else max(0, refused - stall.refused)
+    rates = counted / elapsed * 1000, refused, in_vain / elapsed * 1000
     return Stall(sample.t_ms, sample.some_us, sample.full_us, refaults, some, full, *rates)
+
+
+def _in_vain(sample: Sample) -> int | None:
+    """Pages that were reclaimed so far without anything gained: refused by zswap, or kept as they are by zram."""
+    if sample.refused is not None or sample.store is None or sample.store.huge_kib is None:
+        return sample.refused
+    return sample.store.huge_kib // PAGE_KIB
 
 
 def judge(settings: Settings, signs: Signs, previous: str) -> Pressure:
@@ -126,13 +136,16 @@ def _reason(settings: Settings, signs: Signs, left_kib: int, lasts_ms: float) ->
     if signs.store_fails_ms is not None and signs.store_fails_ms <= 2 * settings.kill_horizon_ms:
         return "the store's pool is full before a kill could help"
     budget_pct = settings.stall_budget_ms * 100 / settings.stall_window_ms
-    if store_only and room.free_kib <= 0 and stall.full_pct > budget_pct and stall.refused_s >= VAIN_S:
-        return "the kernel reclaims in vain: the store refuses what it gets"
+    waits = room.free_kib <= 0 and stall.full_pct > budget_pct
+    # It stores rather than drop what cache there is (vm.swappiness): where storing gains nothing, that is no room.
+    hopeless = room.store_kib <= settings.headroom_floor_kib and left_kib < settings.stall_free_kib
+    if waits and (store_only or hopeless) and stall.refused_s >= VAIN_S:
+        return "the kernel reclaims in vain: what it stores is refused, or does not compress"
     if signs.thrash.lasts and room.free_kib <= settings.headroom_floor_kib:
         return "stall: what is in use does not fit, its pages come and go"
     # With all that is idle in the store already, reclaim turns over what runs together with what grows.
     scarce = left_kib < settings.stall_free_kib or signs.own_pct >= OWN_PCT
-    if scarce and room.free_kib <= 0 and stall.full_pct > budget_pct and stall.refaults_s > 0:
+    if scarce and waits and stall.refaults_s > 0:
         return "stall: the foreground waits for memory that others hold"
     return ""
 

@@ -21,7 +21,7 @@ from lmkd.policy.pressure import (
     measure_stall,
 )
 from lmkd.values import replace
-from tests.unit.policy.builders import FLOOR_KIB, RAM_KIB, SETTINGS, make_sample
+from tests.unit.policy.builders import FLOOR_KIB, RAM_KIB, SETTINGS, make_sample, make_store
 
 WINDOW_MS = SETTINGS.stall_window_ms
 QUIET = Stall()
@@ -207,6 +207,26 @@ def test_a_kernel_that_reclaims_in_vain_is_a_reason_though_the_store_has_room(
     total: int, free: int, stall: Stall, kills: bool
 ) -> None:
     assert ("in vain" in pressure(total, stall=stall, free_kib=free, store_kib=total).reason) is kills
+
+
+@pytest.mark.parametrize(
+    ("cache_pct", "store_kib", "kills"),
+    [(5, 0, True), (5, FLOOR_KIB + 1, False), (20, 0, False)],
+    ids=("nothing gained", "the store gives room", "much cache"),
+)
+def test_cache_is_no_room_where_the_kernel_stores_what_does_not_compress(
+    cache_pct: int, store_kib: int, kills: bool
+) -> None:
+    cache = pct(cache_pct)
+    found = pressure(cache + store_kib, stall=IN_VAIN, free_kib=-1, cache_kib=cache, store_kib=store_kib)
+    assert ("does not compress" in found.reason) is kills
+
+
+def test_what_zram_keeps_as_it_is_counts_like_what_zswap_refuses() -> None:
+    kept = [replace(psi(t_ms, 0, 0), store=make_store(huge_kib=huge)) for t_ms, huge in ((1000, 400), (1500, 6400))]
+    opened = measure_stall(Stall(), kept[0], 500)
+    assert measure_stall(opened, kept[1], 500).refused_s == 3000.0
+    assert measure_stall(opened, replace(kept[1], store=make_store(huge_kib=0)), 500).refused_s == 0.0
 
 
 def test_what_the_store_refuses_is_counted_over_the_window() -> None:
