@@ -6,11 +6,13 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 VENV_READY := $(VENV)/.ready
 BOARD_READY := build/board-packages
+ARM64_READY := build/arm64-packages
 REPORTS := build/reports
 # Such as --seeds 3, or --only grow-30-comp; see: python -m tests.board bench --help
 BENCH_OPTIONS :=
 
 BOARD_PACKAGES := qemu-system-arm mmdebstrap gcc-arm-linux-gnueabihf libc6-dev-armhf-cross e2fsprogs cpio gzip kmod
+ARM64_PACKAGES := gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 
 help:
 	@echo 'make run         boot the emulated ARM board with lmkd under a demonstration load'
@@ -40,7 +42,7 @@ unit: $(VENV_READY)
 	@mkdir -p $(REPORTS)
 	$(PYTHON) -m pytest tests/unit --junit-xml=$(REPORTS)/unit.xml
 
-board-test: $(VENV_READY) $(BOARD_READY)
+board-test: $(VENV_READY) $(BOARD_READY) $(ARM64_READY)
 	@mkdir -p $(REPORTS)
 	$(PYTHON) -m pytest tests/board -m board --junit-xml=$(REPORTS)/board.xml
 
@@ -72,6 +74,11 @@ $(VENV_READY): pyproject.toml tools/bootstrap
 
 $(BOARD_READY): Makefile tools/bootstrap
 	tools/bootstrap packages $(BOARD_PACKAGES)
+	@mkdir -p $(@D)
+	@touch $@
+
+$(ARM64_READY): Makefile tools/bootstrap
+	tools/bootstrap packages $(ARM64_PACKAGES)
 	@mkdir -p $(@D)
 	@touch $@
 

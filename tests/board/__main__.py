@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
 from .archive import DEFAULT_INIT, DEFAULT_SUITE, INIT_PACKAGES, SUITES
 from .boards import find, on_suite
 from .image import ensure_base
@@ -28,13 +29,13 @@ def say(text: str) -> None:
 
 
 def command_image(options: argparse.Namespace) -> int:
-    base = ensure_base(say, options.suite)
+    base = ensure_base(say, options.suite, architecture=options.arch)
     print(base.root_disk.parent)
     return 0
 
 
 def command_shell(options: argparse.Namespace) -> int:
-    base = ensure_base(say, options.suite, options.init)
+    base = ensure_base(say, options.suite, options.init, options.arch)
     etc = (("lmkd.yaml", options.config.read_text(encoding="utf-8")),) if options.config else ()
     layer = Layer(options.commands + "\n", etc, tuple((path.name, path) for path in options.put), options.init)
     machine = Machine(options.mem, options.cpus, append=options.append, udev=options.udev)
@@ -93,7 +94,7 @@ def command_run(options: argparse.Namespace) -> int:
     if options.config is not None:
         changes["config"] = options.config.read_text(encoding="utf-8")
     watch = Watch(on_text=say if options.verbose else None)
-    base = ensure_base(say, scenario.suite, scenario.init)
+    base = ensure_base(say, scenario.suite, scenario.init, scenario.architecture)
     result = run_scenario(replace(scenario, **changes), base, say, watch, options.keep_log)
     print(as_json(result) if options.json else as_table(result))
     return exit_code(result)
@@ -107,10 +108,12 @@ def parser() -> argparse.ArgumentParser:
     _measure_parsers(commands)
     image = commands.add_parser("image", help="build the board's base, or find it in the cache")
     _suite(image, DEFAULT_SUITE)
+    _architecture(image)
     image.set_defaults(run=command_image)
     shell = commands.add_parser("shell", help="boot, run shell commands, print their output")
     shell.add_argument("commands")
     _suite(shell, DEFAULT_SUITE)
+    _architecture(shell)
     shell.add_argument("--mem", type=int, default=256, metavar="MB")
     shell.add_argument("--cpus", type=int, default=1, metavar="N")
     shell.add_argument("--config", type=Path, metavar="FILE", help="becomes /etc/lmkd/lmkd.yaml")
@@ -128,6 +131,10 @@ def parser() -> argparse.ArgumentParser:
 
 def _suite(command: argparse.ArgumentParser, default: str | None) -> None:
     command.add_argument("--suite", choices=SUITES, default=default, help=f"the board's Debian ({DEFAULT_SUITE})")
+
+
+def _architecture(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--arch", choices=ARCHITECTURES, default=DEFAULT_ARCHITECTURE, help="%(default)s")
 
 
 def _measure_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -155,7 +162,7 @@ def _measure_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParse
 
 def _run_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     run = commands.add_parser("run", help="run one scenario; 0: bounds hold, 1: one missed, 2: no result")
-    run.add_argument("scenario", help="also NAME@64 on a board of 64 MB, NAME@trixie on that suite's")
+    run.add_argument("scenario", help="also NAME@64 on a board of 64 MB, NAME@trixie, NAME@arm64 on those")
     _suite(run, None)
     run.add_argument("--manager", choices=("none", *COMMANDS))
     run.add_argument("--mem", type=int, metavar="MB")

@@ -7,17 +7,17 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from .architectures import ARCHITECTURES
 from .packages import ArchiveUnavailable, BoardError, Progress, tool
 
 PACKAGES: tuple[str, ...] = (
     "python3", "python3-psutil", "python3-pyudev", "python3-lz4", "python3-yaml", "python3-structlog",
-    "udev", "busybox-static", "kmod", "util-linux", "procps", "libc-bin", "linux-image-armmp",
-    "earlyoom", "nohang",
+    "udev", "busybox-static", "kmod", "util-linux", "procps", "libc-bin",
 )  # fmt: skip
+PEERS: tuple[str, ...] = ("earlyoom", "nohang")
 # What the board's process 1 needs besides: the project's own script needs nothing.
 INIT_PACKAGES: Mapping[str, tuple[str, ...]] = {"script": (), "systemd": ("systemd",)}
 DEFAULT_INIT = "script"
-ARCHITECTURE = "armhf"
 # bookworm: kernel 6.1, Python 3.11; trixie: kernel 6.12, Python 3.13.
 SUITES: tuple[str, ...] = ("bookworm", "trixie")
 DEFAULT_SUITE = "bookworm"
@@ -29,6 +29,11 @@ ARCHIVE_FAULTS = (
     "Mirror sync in progress", "Connection failed", "does not have a Release file",
     "Unable to locate package", "Unable to fetch",
 )  # fmt: skip
+
+
+def board_packages(architecture: str, init: str) -> tuple[str, ...]:
+    """All that a board of that architecture and process 1 is made of."""
+    return (*PACKAGES, ARCHITECTURES[architecture].kernel, *PEERS, *INIT_PACKAGES[init])
 
 
 def archive_address(suite: str) -> str:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
+from .architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
 from .archive import DEFAULT_SUITE, SUITES
 from .image import ensure_base
 from .packages import BoardError, ensure_tools
 from .scenario import Result, Scenario, run_scenario
-from .scenarios import by_name
+from .scenarios import LEAN, LEAN_64, by_name
 from .sizes import sized
 from .trials import trial
 
@@ -21,13 +22,15 @@ JOBS_VARIABLE = "LMKD_BOARD_JOBS"
 
 
 def find(name: str) -> Scenario:
-    """The scenario or trial of that name, a scenario on a board of another size, any of them on another suite.
+    """The scenario or trial of that name, a scenario on a board of another size, any of them on another board.
 
-    NAME@trixie is NAME on the board of that suite.
+    NAME@trixie is NAME on the board of that suite, NAME@arm64 on the board of that architecture.
     """
-    plain, _, suite = name.rpartition("@")
-    if plain and suite in SUITES:
-        return on_suite(find(plain), suite)
+    plain, _, board = name.rpartition("@")
+    if plain and board in SUITES:
+        return on_suite(find(plain), board)
+    if plain and board in ARCHITECTURES:
+        return on_architecture(find(plain), board)
     scenario = by_name(name) or trial(name) or sized(name)
     if scenario is None:
         raise BoardError(f"no scenario named {name}; see: python -m tests.board list")
@@ -39,6 +42,15 @@ def on_suite(scenario: Scenario, suite: str) -> Scenario:
     if suite == DEFAULT_SUITE:
         return replace(scenario, suite=suite)
     return replace(scenario, name=f"{scenario.name}@{suite}", about=f"{scenario.about} ({suite})", suite=suite)
+
+
+def on_architecture(scenario: Scenario, architecture: str) -> Scenario:
+    """The scenario on that architecture's board, under a name that says so."""
+    if architecture == DEFAULT_ARCHITECTURE:
+        return replace(scenario, architecture=architecture)
+    name, about = f"{scenario.name}@{architecture}", f"{scenario.about} ({architecture})"
+    bounds = tuple(LEAN_64 if bound == LEAN else bound for bound in scenario.bounds)
+    return replace(scenario, name=name, about=about, architecture=architecture, bounds=bounds)
 
 
 def jobs() -> int:
@@ -73,7 +85,8 @@ class Boards:
             self._pool.shutdown(cancel_futures=True)
 
     def _start(self) -> None:
-        ensure_tools(self._say)  # once, before several ask for them at a time
+        for architecture in sorted({find(name).architecture for name in self._wanted}):
+            ensure_tools(self._say, architecture)  # once, before several ask for them at a time
         self._say(f"{len(self._wanted)} boards, {jobs()} at a time: {', '.join(self._wanted)}")
         self._pool = ThreadPoolExecutor(jobs(), "board")
         for name in self._wanted:
@@ -81,7 +94,8 @@ class Boards:
 
     def _run(self, name: str) -> Result:
         scenario = find(name)
-        result = run_scenario(scenario, ensure_base(self._say, scenario.suite, scenario.init), lambda text: None)
+        base = ensure_base(self._say, scenario.suite, scenario.init, scenario.architecture)
+        result = run_scenario(scenario, base, lambda text: None)
         worst = result.figures.get("gap_worst_ms")
         gap = f", worst gap {worst:.0f} ms" if isinstance(worst, float) else ""
         passed = time.monotonic() - self._begun_s

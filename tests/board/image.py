@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import archive
+from .architectures import DEFAULT_ARCHITECTURE
 from .cache import cache_dir, forget_old, locked
 from .interpreter import ensure_python
 from .packages import BoardError, Progress, ensure_tools, find_tool, tool
@@ -54,12 +55,15 @@ class Base:
     kernel: Path
     initramfs: Path
     python: str  # host interpreter of the board's minor version: compiles what the board imports
+    architecture: str = DEFAULT_ARCHITECTURE
 
 
-def base_key(suite: str, init: str = archive.DEFAULT_INIT) -> str:
+def base_key(
+    suite: str, init: str = archive.DEFAULT_INIT, architecture: str = DEFAULT_ARCHITECTURE
+) -> str:
     """Name of the base that today's inputs make."""
-    packages = (*archive.PACKAGES, *archive.INIT_PACKAGES[init])
-    parts = [str(FORMAT), suite, archive.ARCHITECTURE, *packages, *BOOT_MODULES, *KEPT_DRIVERS]
+    packages = archive.board_packages(architecture, init)
+    parts = [str(FORMAT), suite, architecture, *packages, *BOOT_MODULES, *KEPT_DRIVERS]
     parts += [*APPLETS, *MOUNT_POINTS, *UNWANTED, str(ACCOUNTS), str(FOREGROUND_FILE_MIB)]
     parts.append((GUEST_DIR / "initramfs.sh").read_text(encoding="utf-8"))
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -67,22 +71,25 @@ def base_key(suite: str, init: str = archive.DEFAULT_INIT) -> str:
 
 
 def ensure_base(
-    progress: Progress, suite: str = archive.DEFAULT_SUITE, init: str = archive.DEFAULT_INIT
+    progress: Progress,
+    suite: str = archive.DEFAULT_SUITE,
+    init: str = archive.DEFAULT_INIT,
+    architecture: str = DEFAULT_ARCHITECTURE,
 ) -> Base:
     """The suite's base, from the cache or built now; progress gets one line a stage with the seconds so far.
 
     ``init`` is what its process 1 is to be: a key of ``archive.INIT_PACKAGES``.
     """
-    ensure_tools(progress)
-    place = cache_dir() / base_key(suite, init)
+    ensure_tools(progress, architecture)
+    place = cache_dir() / base_key(suite, init, architecture)
     if not place.is_dir():
         place.parent.mkdir(parents=True, exist_ok=True)
         with locked(place.parent / "lock", progress):
             if not place.is_dir():
-                _build(suite, init, place, _timed(progress))
+                _build(suite, init, architecture, place, _timed(progress))
     os.utime(place)
     forget_old(place.parent)
-    return _load(suite, place, progress)
+    return _load(suite, architecture, place, progress)
 
 
 def _timed(progress: Progress) -> Progress:
@@ -90,19 +97,18 @@ def _timed(progress: Progress) -> Progress:
     return lambda text: progress(f"[{time.monotonic() - begun:5.1f} s] {text}")
 
 
-def _load(suite: str, place: Path, progress: Progress) -> Base:
+def _load(suite: str, architecture: str, place: Path, progress: Progress) -> Base:
     minor = (place / "python-minor").read_text(encoding="utf-8").strip()
     python = ensure_python(suite, minor, progress)
-    return Base(place / "root.ext4", place / "zImage", place / "initramfs.cpio", python)
+    return Base(place / "root.ext4", place / "zImage", place / "initramfs.cpio", python, architecture)
 
 
-def _build(suite: str, init: str, place: Path, progress: Progress) -> None:
+def _build(suite: str, init: str, architecture: str, place: Path, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(dir=place.parent, prefix="build-") as scratch:
         work, ready = Path(scratch), Path(scratch) / "ready"
         tree = work / "root"
         ready.mkdir()
-        packages = (*archive.PACKAGES, *archive.INIT_PACKAGES[init])
-        archive.unpack(suite, archive.ARCHITECTURE, packages, tree, progress)
+        archive.unpack(suite, architecture, archive.board_packages(architecture, init), tree, progress)
         release = _only(tree.glob("lib/modules/*")).name
         shutil.copyfile(_only(tree.glob("boot/vmlinuz-*")), ready / "zImage")
         minor = _only(tree.glob("usr/lib/python3.*")).name.removeprefix("python")

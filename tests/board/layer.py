@@ -13,6 +13,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from .architectures import ARCHITECTURES
 from .archive import DEFAULT_INIT
 from .cache import cache_dir, locked
 from .image import FOREGROUND_FILE, GUEST_DIR, Base, compile_tree, make_disk
@@ -23,7 +24,6 @@ LOAD_DIR = Path(__file__).parent / "load"
 CLIENT_DIR = CHECKOUT / "clients/c"
 EXAMPLES_DIR = CHECKOUT / "clients/examples"
 REQUESTS = CHECKOUT / "tests/unit/client/requests.c"
-COMPILER = "arm-linux-gnueabihf-gcc"
 # The script a wheel installer writes, less the renaming Windows needs.
 SCRIPT = "#!/usr/bin/python3\nimport sys\n\nfrom {module} import {name}\n\nsys.exit({call}())\n"
 BUILD = "import importlib, sys; importlib.import_module(sys.argv[1]).build_wheel(sys.argv[2])"
@@ -58,7 +58,7 @@ def build_layer(layer: Layer, base: Base, disk: Path, progress: Progress) -> Non
         for name, source in layer.files:
             shutil.copy2(source, tree / "files" / name)
         (tree / "fg.dat").symlink_to("/" + FOREGROUND_FILE)
-        _programs(tree)
+        _programs(tree, base.architecture)
         site = _site(base, progress)
         if site is not None:
             shutil.copytree(site, tree / "site", dirs_exist_ok=True)
@@ -72,7 +72,7 @@ def _digest(paths: list[Path], root: Path) -> str:
     return total.hexdigest()[:16]
 
 
-def _programs(tree: Path) -> None:
+def _programs(tree: Path, architecture: str) -> None:
     """Compile the load generator (load/*.c), the small programs of guest/*.c, and the C client's examples and requests.
 
     Each set once per text; they are /lmkd/load, /lmkd/NAME.
@@ -85,17 +85,17 @@ def _programs(tree: Path) -> None:
         wanted["load"] = load
     for name, sources in wanted.items():
         inputs = [*sources, *{header for source in sources for header in source.parent.glob("*.h")}]
-        binary = cache_dir() / f"{name}-{_digest(inputs, CHECKOUT)}"
+        binary = cache_dir() / f"{name}-{architecture}-{_digest(inputs, CHECKOUT)}"
         if not binary.is_file():
-            _compile(sources, binary)
+            _compile(ARCHITECTURES[architecture].compiler, sources, binary)
         os.utime(binary)
         shutil.copy2(binary, tree / name)
 
 
-def _compile(sources: list[Path], binary: Path) -> None:
+def _compile(compiler: str, sources: list[Path], binary: Path) -> None:
     with tempfile.TemporaryDirectory(dir=binary.parent, prefix="cc-") as scratch:
         made = Path(scratch) / "program"
-        command = [tool(COMPILER), "-O2", "-static", "-pthread", f"-I{CLIENT_DIR}", "-o", str(made), *map(str, sources)]
+        command = [tool(compiler), "-O2", "-static", "-pthread", f"-I{CLIENT_DIR}", "-o", str(made), *map(str, sources)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise BoardError(f"{' '.join(source.name for source in sources)}: {done.stderr.strip()}")

@@ -7,19 +7,17 @@ import shutil
 import subprocess
 from collections.abc import Callable
 
+from .architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
+
 Progress = Callable[[str], None]
 
-# Each tool with the Debian package that carries it.
+# Each tool that every board needs, with the Debian package that carries it.
 TOOLS: tuple[tuple[str, str], ...] = (
-    ("qemu-system-arm", "qemu-system-arm"),
     ("mmdebstrap", "mmdebstrap"),
-    ("arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf"),
     ("mke2fs", "e2fsprogs"),
     ("cpio", "cpio"),
     ("depmod", "kmod"),
 )
-# A static program needs the C library's headers and archive, and those are no tool on the PATH.
-CROSS_LIBRARY = "libc6-dev-armhf-cross"
 
 
 class BoardError(Exception):
@@ -39,21 +37,27 @@ def tool(name: str) -> str:
     """Path of a host tool; BoardError when it is missing."""
     path = find_tool(name)
     if path is None:
-        raise BoardError(f"{name} is not installed; needed: {', '.join(package for _, package in TOOLS)}")
+        raise BoardError(f"{name} is not installed; the board's tools are in: {' '.join(_all_packages())}")
     return path
 
 
-def missing_packages() -> tuple[str, ...]:
-    """Debian packages whose tools this machine lacks."""
-    missing = [package for name, package in TOOLS if find_tool(name) is None]
-    if "gcc-arm-linux-gnueabihf" in missing:
-        missing.append(CROSS_LIBRARY)
+def _all_packages() -> list[str]:
+    own = [package for architecture in ARCHITECTURES.values() for _, package in architecture.tools]
+    return sorted({*own, *(package for _, package in TOOLS)})
+
+
+def missing_packages(architecture: str = DEFAULT_ARCHITECTURE) -> tuple[str, ...]:
+    """Debian packages that this machine lacks for a board of that architecture."""
+    wanted = ARCHITECTURES[architecture]
+    missing = [package for name, package in (*TOOLS, *wanted.tools) if find_tool(name) is None]
+    if find_tool(wanted.compiler) is None:
+        missing.append(wanted.library)
     return tuple(missing)
 
 
-def ensure_tools(progress: Progress) -> None:
+def ensure_tools(progress: Progress, architecture: str = DEFAULT_ARCHITECTURE) -> None:
     """Install what is missing (root on a Debian machine), else say plainly what to install."""
-    missing = missing_packages()
+    missing = missing_packages(architecture)
     if not missing:
         return
     names = " ".join(missing)
@@ -66,6 +70,6 @@ def ensure_tools(progress: Progress) -> None:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise ArchiveUnavailable(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
-    still = missing_packages()
+    still = missing_packages(architecture)
     if still:
         raise BoardError(f"installed, yet still missing: {' '.join(still)}")

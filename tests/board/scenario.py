@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from .architectures import DEFAULT_ARCHITECTURE
 from .archive import DEFAULT_INIT, DEFAULT_SUITE
 from .image import Base
 from .layer import CHECKOUT, Layer, build_layer
@@ -59,6 +60,7 @@ class Scenario:
     mem_mb: int = 256
     cpus: int = 1
     suite: str = DEFAULT_SUITE  # whose kernel and Python the board runs
+    architecture: str = DEFAULT_ARCHITECTURE
     init: str = DEFAULT_INIT  # its process 1; with systemd, the manager is a unit of its
     manager: Manager = "lmkd"
     config: str | None = None  # text of /etc/lmkd/lmkd.yaml; None: no file

@@ -14,6 +14,8 @@ ALIVE = Bound("foreground_alive", "==", True)
 SMOOTH = (ALIVE, Bound("gap_worst_ms", "<=", TWO_FRAMES_MS))
 NO_KERNEL_KILL = Bound("oom_kill_delta", "==", 0)
 LEAN = Bound("manager_pss_kib", "<=", 8.5 * 1024)
+LEAN_64 = Bound("manager_pss_kib", "<=", 12 * 1024)
+"""Where a pointer has 8 bytes: an interpreter's objects are made of little else."""
 CROWDED = (ALIVE, Bound("gap_worst_ms", "<=", CROWDED_MS), NO_KERNEL_KILL, LEAN)
 PROMISE = (*SMOOTH, NO_KERNEL_KILL, LEAN)
 

@@ -12,7 +12,8 @@ from tests.board.scenarios import CROWDED_MS
 
 GROWTH = ("grow-30-comp-zswap", "grow-30-incomp-zswap")
 LATER = "zswap@trixie"
-FORMS = ("zswap", "zswap-closed", LATER)
+ON_64_BIT = "zswap@arm64"
+FORMS = ("zswap", "zswap-closed", LATER, ON_64_BIT)
 pytestmark = pytest.mark.board
 
 
@@ -74,7 +75,7 @@ def test_what_the_pool_refuses_stays_in_memory(result: Result, name: str) -> Non
     assert step(result, "opened")["intact"] is True
 
 
-@each(("zswap", LATER))
+@each(("zswap", LATER, ON_64_BIT))
 def test_behind_it_stands_a_device_of_errors(result: Result, name: str) -> None:
     assert step(result, "loaded")["status"]["backing"] == "device-mapper over zram0"
     assert step(result, "loaded")["swaps"] == ["/dev/dm-0"]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .architectures import ARCHITECTURES
 from .image import Base
 from .layer import CHECKOUT, Layer, build_layer
 from .packages import BoardError, Progress, tool
@@ -38,7 +39,8 @@ def read_versions(base: Base, progress: Progress) -> Versions:
     guest = dict(line.split(" ", 1) for line in outcome.text.splitlines() if " " in line)
     if outcome.status != "finished" or "kernel" not in guest:
         raise BoardError(f"the board did not tell its versions: {outcome.status}\n{outcome.console_tail(10)}")
-    qemu = subprocess.run([tool("qemu-system-arm"), "--version"], capture_output=True, text=True, check=True).stdout
+    emulator = tool(ARCHITECTURES[base.architecture].emulator)
+    qemu = subprocess.run([emulator, "--version"], capture_output=True, text=True, check=True).stdout
     return Versions({
         "lmkd": commit(),
         "kernel": guest["kernel"],

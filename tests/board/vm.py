@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from .architectures import ARCHITECTURES
 from .image import Base
 from .packages import tool
 
@@ -87,7 +88,8 @@ def qemu_command(base: Base, layer_disk: Path, machine: Machine, console: Path, 
         append += f" cma={cma_mb}M"
     if machine.udev:
         append += " board.udev=1"
-    command = [tool("qemu-system-arm"), "-M", "virt,highmem=off", "-cpu", "cortex-a15"]
+    architecture = ARCHITECTURES[base.architecture]
+    command = [tool(architecture.emulator), *architecture.machine]
     command += ["-nodefaults", "-no-user-config", "-display", "none"]
     command += ["-no-reboot", "-m", str(machine.mem_mb), "-smp", str(machine.cpus)]
     if machine.icount_shift is not None and machine.cpus == 1:
