@@ -147,6 +147,7 @@ class Settings:
     """The numbers by which the policy decides; derived from the board and from ``stall_budget``, each overridable."""
 
     ram_kib: int
+    page_kib: int
     stall_budget_ms: int
     watermark_min_kib: int
     watermark_low_kib: int

@@ -221,6 +221,7 @@ def policy_numbers(roots: Roots, config: Config) -> dict[str, Any]:
     facts = {
         "stall_budget_ms": config.stall_budget_ms,
         "ram_kib": ram_kib,
+        "page_kib": page_kib,
         "watermark_min_kib": marks.min_pages * page_kib if marks else None,
         "watermark_low_kib": marks.low_pages * page_kib if marks else None,
         "fault_meter": True,

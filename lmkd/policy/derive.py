@@ -100,6 +100,7 @@ def stem(name: str) -> str:
 NUMBERS = (
     Number("stall_budget_ms", "stall_budget", "the longest stall of the foreground that people accept"),
     Number("ram_kib", fact="the board's MemTotal"),
+    Number("page_kib", fact="the kernel's page size"),
     Number("watermark_min_kib", fact="the zones' min watermarks", of="ram_kib", per=200),
     Number("watermark_low_kib", fact="the zones' low watermarks", of="ram_kib", times=1, per=100),
     Number("fault_meter", fact="whether the kernel counts page faults for us: tried by the guard"),
@@ -176,9 +177,10 @@ def derive(
     fault_meter: bool,
     overrides: Mapping[str, Any],
 ) -> Settings:
-    """The settings of this board. ``overrides`` are values by the names of ``Settings``."""
+    """The settings of a board with pages of 4 KiB. ``overrides`` are values by the names of ``Settings``."""
     facts = {
         "ram_kib": ram_kib,
+        "page_kib": 4,
         "watermark_min_kib": watermark_min_kib,
         "watermark_low_kib": watermark_low_kib,
         "stall_budget_ms": stall_budget_ms,

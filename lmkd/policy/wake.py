@@ -8,14 +8,14 @@ from lmkd.policy.headroom import Headroom
 
 TYPE_CHECKING = False
 
-PAGE_KIB = 4
 AFTER_MIN_MS = 10.0
 """A look costs 1.8 ms of a 500 MIPS core while it is not calm: every 5 ms was time that the foreground then lacked."""
 FLIGHT_MS = 10.0
 AFTER_BLIND_MS = {"calm": 10_000.0, "low": 500.0, "moderate": 100.0, "critical": 10.0}
 """Without the fault meter nothing tells of sudden growth before the kernel stalls, so the timer must be shorter."""
 AFTER_SEEN_MS = {"calm": 10_000.0, "low": 10_000.0, "moderate": 1000.0, "critical": 20.0}
-FAULTS_MIN, FAULTS_MAX = 256, 8192
+PERIOD_MIN_KIB, PERIOD_MAX_KIB = 1 << 10, 32 << 10
+"""What the page faults of a period may bring: 256 to 8192 pages of 4 KiB, a quarter as many of the 16 KiB of others."""
 STORE_FILLS_KIB_S = 100 * 1024
 """What a core of this class can put into the store at most (lz4, 500 MIPS: about 25 microseconds a page and more)."""
 LOOK_MIN_MS = 30.0
@@ -42,9 +42,9 @@ def next_wake(settings: Settings, level: str, room: Headroom, forecast: Forecast
         # Trimming must begin in time as well, where there is anything to trim for.
         nearest = min(distance, ready) if settings.trim and ready > 0 else distance
         # Not oftener than looking pays: each look costs 1.5 ms of the core that the foreground needs.
-        paced = min(rate * LOOK_MIN_MS / 1000, distance / 2) / PAGE_KIB
-        wanted = min(FAULTS_MAX, max(FAULTS_MIN, int(paced), int(nearest / PAGE_KIB / LOOKS)))
+        paced = min(rate * LOOK_MIN_MS / 1000, distance / 2)
+        wanted_kib = min(PERIOD_MAX_KIB, max(PERIOD_MIN_KIB, int(paced), int(nearest / LOOKS)))
         # Each change of the period costs one wake-up at the next fault (the kernel starts a period that has
         # nothing left of it), so it changes by powers of two only.
-        faults = 1 << (wanted.bit_length() - 1)
+        faults = 1 << (max(1, wanted_kib // settings.page_kib).bit_length() - 1)
     return Wake(max(AFTER_MIN_MS, after), faults)

@@ -30,7 +30,7 @@ from lmkd.values import replace
 
 REAL_TIME_PRIORITY = 20
 HIGH_NICE = -15
-FIRST_PERIOD_FAULTS = 8192
+FIRST_PERIOD_KIB = 32 << 10
 HELPER_AGAIN_MS, HELPER_AGAIN_MAX_MS = 1000.0, 60_000.0
 """A helper that died is started again after so long; each death soon after a start doubles it."""
 HELPER_SETTLED_MS = 30_000.0
@@ -107,7 +107,7 @@ class Resident:
         if not plan.settings.fault_meter:
             return None
         try:
-            return FaultMeter(self._libc, plan.cpus, FIRST_PERIOD_FAULTS)
+            return FaultMeter(self._libc, plan.cpus, FIRST_PERIOD_KIB // plan.page_kib)
         except OSError as error:
             cost = f"sudden growth is seen later, by PSI and a shorter timer ({error.strerror})"
             self._recorder.write(_degraded("fault meter", cost), now_ms())

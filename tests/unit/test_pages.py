@@ -40,7 +40,8 @@ KEYS = tuple(field.key for field in fields_of(TOP))
 PLACEHOLDER = re.compile(r"[\[\]|]|\.\.\.|\b(?:PID|NAME|FILE|FD|N)\b")
 RUNAWAY_MS = next(int(one.fixed or 0) for one in derive.NUMBERS if one.name == "runaway_horizon_ms")
 DECIDES = (
-    f"from {wake.FAULTS_MAX} ({wake.FAULTS_MAX * wake.PAGE_KIB >> 10} MB) down to {wake.FAULTS_MIN} (1 MB)",
+    f"from {wake.PERIOD_MAX_KIB // 4} ({wake.PERIOD_MAX_KIB >> 10} MB) down to {wake.PERIOD_MIN_KIB // 4} "
+    f"({wake.PERIOD_MIN_KIB >> 10} MB; so much in pages of 4 KB)",
     f"within {wake.AFTER_SEEN_MS['critical']:.0f} ms when somebody has to die, and every {wake.FLIGHT_MS:.0f} ms while",
     f"by {headroom.SWAPPABLE_PCT} % of the memory of applications",
     f"swap on a disk counts for {headroom.DISK_KIB_S * headroom.DISK_MS // 1000 >> 10} MB at most",

@@ -27,7 +27,7 @@ from tests.unit.policy.builders import SETTINGS, make_app
 
 FACTS = {
     "ram_kib": 249856, "watermark_min_kib": 1024, "watermark_low_kib": 2048, "stall_budget_ms": 33,
-    "fault_meter": True, "psi_step_us": 1000,
+    "fault_meter": True, "psi_step_us": 1000, "page_kib": 4,
 }  # fmt: skip
 STATUS: dict[str, Any] = {
     "level": "low",

@@ -279,7 +279,11 @@ def numbers_table() -> str:
     heads = [f"{format_kib(ram)}, {budget} ms" for ram, budget in BOARDS]
     made = [
         derive_numbers(
-            {"stall_budget_ms": budget, "ram_kib": ram, "fault_meter": True, "psi_step_us": PSI_STEP_US}, {}
+            {
+                "stall_budget_ms": budget, "ram_kib": ram, "page_kib": 4, "fault_meter": True,
+                "psi_step_us": PSI_STEP_US,
+            },
+            {},
         )
         for ram, budget in BOARDS
     ]  # fmt: skip

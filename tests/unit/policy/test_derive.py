@@ -19,7 +19,7 @@ BY_NAME = {number.name: number for number in NUMBERS}
 BY_STEM = {stem(number.name): number for number in NUMBERS}
 FACTS = {
     "ram_kib": 249856, "watermark_min_kib": 1024, "watermark_low_kib": 2048, "stall_budget_ms": 33,
-    "fault_meter": True, "psi_step_us": 1000,
+    "fault_meter": True, "psi_step_us": 1000, "page_kib": 4,
 }  # fmt: skip
 RULED = [number for number in NUMBERS if number.of or type(number.fixed) is int]
 BUDGETS = st.integers(5, 1000)

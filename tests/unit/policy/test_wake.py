@@ -16,16 +16,18 @@ from lmkd.policy.wake import (
     AFTER_BLIND_MS,
     AFTER_MIN_MS,
     AFTER_SEEN_MS,
-    FAULTS_MAX,
-    FAULTS_MIN,
     FLIGHT_MS,
     LOOK_MIN_MS,
     LOOKS,
-    PAGE_KIB,
+    PERIOD_MAX_KIB,
+    PERIOD_MIN_KIB,
     next_wake,
 )
 from lmkd.values import replace
 from tests.unit.policy.builders import FLOOR_KIB, SETTINGS, make_settings
+
+PAGE_KIB = SETTINGS.page_kib
+FAULTS_MIN, FAULTS_MAX = PERIOD_MIN_KIB // PAGE_KIB, PERIOD_MAX_KIB // PAGE_KIB
 
 
 def wake(total_kib: int = 200_000, rate: float = 0.0, level: str = "calm", flying: bool = False, **room: Any) -> Wake:
@@ -80,6 +82,14 @@ def test_the_fault_period_is_a_power_of_two_below_a_quarter_of_the_distance(tota
     faults = wake(total).faults
     assert faults & (faults - 1) == 0
     assert faults == FAULTS_MIN or faults * 4 * 4 <= total - FLOOR_KIB
+
+
+@pytest.mark.parametrize("page_kib", [16, 64])
+@pytest.mark.parametrize("total", [0, FLOOR_KIB + 30_000, 10**7])
+def test_larger_pages_are_fewer_faults_for_the_same_memory(page_kib: int, total: int) -> None:
+    """64-bit ARM kernels have pages of 4, 16 or 64 KiB: a fault brings a whole one."""
+    larger = next_wake(make_settings(page_kib=page_kib), "calm", Headroom(total, 0, 0, total), Forecast(), False)
+    assert larger.faults * page_kib == wake(total).faults * PAGE_KIB
 
 
 # --- the pace of looking
