@@ -118,25 +118,24 @@ foreign = str
     assert isinstance(outer.made(), outer) and outer.Inner().deep(4) == 4
 
 
+def printed(script: str) -> str:
+    """By an interpreter that loads slim from its start."""
+    start = "import sys; sys.path.append(sys.argv[1]); from lmkd.slim import install; install(); "
+    command = [sys.executable, "-I", "-B", "-c", start + script, str(ROOT)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def test_a_module_forgets_where_it_came_from_and_a_package_does_not() -> None:
     script = (
-        "import sys; sys.path.append(sys.argv[1]); from lmkd.slim import install; install(); "
         "import lmkd.units, lmkd.kernel, lmkd.kernel.meminfo; import lmkd.units as again; "
         "print(lmkd.units.__spec__, lmkd.kernel.__spec__ is not None, again is lmkd.units, lmkd.units.__file__[-8:])"
     )
-    done = subprocess.run(
-        [sys.executable, "-I", "-B", "-c", script, str(ROOT)], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == ["None", "True", "True", "units.py"]
+    assert printed(script).split() == ["None", "True", "True", "units.py"]
 
 
 def test_a_process_that_installs_it_loads_so_from_there_on() -> None:
     script = (
-        "import sys; sys.path.append(sys.argv[1]); from lmkd.slim import install; install(); "
         "import lmkd.units, colorsys, _ctypes; "
         "print(lmkd.units.__doc__, lmkd.units.format_kib.__doc__, colorsys.__doc__, lmkd.units.format_kib(2048))"
     )
-    done = subprocess.run(
-        [sys.executable, "-I", "-B", "-c", script, str(ROOT)], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split(maxsplit=3) == ["None", "None", "None", "2.0 MB\n"]
+    assert printed(script).split(maxsplit=3) == ["None", "None", "None", "2.0 MB\n"]

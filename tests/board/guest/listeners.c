@@ -13,13 +13,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
-#define PATH "/run/lmkd/control"
+#include "connected.h"
+
 #define MAX 128
 #define TOLD_MAX 8000
 #define TEXT 144
@@ -47,19 +45,6 @@ static double now_ms(clockid_t clock)
     struct timespec now;
     clock_gettime(clock, &now);
     return ms_of(now);
-}
-
-static int connected(void)
-{
-    struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = PATH};
-    for (int tries = 0; tries < 600; tries++) {
-        int made = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-        if (connect(made, (struct sockaddr *)&to, sizeof to) == 0)
-            return made;
-        close(made);
-        usleep(100000);
-    }
-    return -1;
 }
 
 static void ask(int to, const char *request, char *answer, size_t size)

@@ -10,10 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "connected.h"
 
 static volatile double asked_ms;
 
@@ -28,19 +27,6 @@ static void note(int number)
 {
     (void)number;
     asked_ms = now_ms();
-}
-
-static int connected(void)
-{
-    struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "/run/lmkd/control"};
-    for (int tries = 0; tries < 600; tries++) {
-        int made = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-        if (connect(made, (struct sockaddr *)&to, sizeof to) == 0)
-            return made;
-        close(made);
-        usleep(100000);
-    }
-    exit(1);
 }
 
 static void fill(size_t octets)
@@ -89,7 +75,7 @@ int main(int argc, char **argv)
     int talk = connected();
     int size = snprintf(message, sizeof message, "{\"v\":1,\"op\":\"register\",\"priority\":\"cached\",\"pid\":%d}",
                         child != 0 ? child : getpid());
-    if (send(talk, message, (size_t)size, 0) < 0 || recv(talk, message, sizeof message, 0) <= 0)
+    if (talk < 0 || send(talk, message, (size_t)size, 0) < 0 || recv(talk, message, sizeof message, 0) <= 0)
         return perror("saver"), 1;
     fprintf(stderr, "registered %d\n", child != 0 ? child : getpid());
     for (;;) {
