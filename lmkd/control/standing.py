@@ -2,8 +2,9 @@
 
 While nobody relies on being told it is like any program. While somebody does, it is not to be ended; what it touches
 stays in memory (measured: up to a hundred of its pages came back from the store while a level was told, 20 to 90 ms);
-and it waits at real-time priority, so that a level reaches all before anybody else runs, those told included. All that
-clients ask for it does as any program: whoever asks much takes nothing from the foreground.
+and it waits at real-time priority, so that a level reaches the first of them before anybody else runs, those told
+included. The rest of them, and all that clients ask for, it sees to as any program: that takes nothing from the
+foreground.
 """
 
 from __future__ import annotations
