@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import errno
+import fcntl
 import select
 
 from lmkd.control import protocol
@@ -12,6 +13,10 @@ from lmkd.values import value
 
 SEND_BYTES, SEND_BYTES_LARGE = 8192, 34000
 """What the kernel keeps for a peer that does not read is twice this; the large one holds one message of any size."""
+
+SIOCOUTQ = 0x5411
+"""How much the peer has not read. Another number on MIPS, PowerPC and SPARC: there nobody is seen to wait."""
+_NOTHING = bytes(4)
 
 
 @value
@@ -154,6 +159,13 @@ class Connection:
             else:
                 self.reply_bytes -= len(message)
                 self.stuck_ms = now_ms if self.reply_bytes else None
+
+    def has_unread(self) -> bool:
+        """Is there anything that the peer has not read? False where the kernel does not say."""
+        try:
+            return fcntl.ioctl(self.descriptor, SIOCOUTQ, _NOTHING) != _NOTHING
+        except OSError:
+            return False
 
     def close(self) -> None:
         """End it."""

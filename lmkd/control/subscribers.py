@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 AT_ONCE, MORE, REST_MS = 8, 4, 4.0
 """So many are told of a level at once, then more after each rest: each that is woken wants the processor before the
-foreground, 0.5 ms of a 500 MIPS core. Fifty at once took a frame from it, and the last of them was no sooner told."""
+foreground, 0.5 ms of a 500 MIPS core. Fifty at once took a frame from it, and the last of them was no sooner told. Of
+those told later only so many are awake at a time: where the kernel has no page left, one whose own pages lie in the
+store has to make room for them first, and ten that do so took 150 ms from the foreground."""
+AWAKE_MS = 100.0
+"""One that has not read by then does not hold up the others."""
 PATIENCE_MS = 5.0
 """Who is not told by then is late whatever is done: the kernel has no memory for the messages, and must get some."""
 
@@ -38,6 +42,8 @@ class Subscribers:
         self._wanting: dict[str, list[Connection]] = {}
         self._later: dict[int, tuple[Connection, LevelNotice]] = {}
         self._more_ms = 0.0
+        self._awake: list[tuple[Connection, float]] = []
+        """Who was woken, and when."""
 
     def of(self, kind: str) -> list[Connection]:
         """Those that want this kind of notice."""
@@ -83,14 +89,24 @@ class Subscribers:
             return
         self._more_ms = now_ms + REST_MS
         self._give_way()
-        for key in list(self._later)[:MORE]:
-            connection, notice = self._later.pop(key)
+        self._awake = [one for one in self._awake if now_ms - one[1] < AWAKE_MS and self._has_to_read(one[0])]
+        told = 0
+        while self._later and told < MORE and len(self._awake) < MORE:
+            connection, notice = self._later.pop(next(iter(self._later)))
             if self._connections.get(connection.descriptor) is connection and LEVEL in connection.interests:
+                if not connection.has_unread():  # else it is awake already, or never reads
+                    self._awake.append((connection, now_ms))
                 self._notify(connection, LEVEL, notice, now_ms)
+                told += 1
+
+    def _has_to_read(self, connection: Connection) -> bool:
+        """Has it still to read what it was told?"""
+        return self._connections.get(connection.descriptor) is connection and connection.has_unread()
 
     def tell_rest(self) -> None:
         """Tell all that wait: there is no later."""
         while self._later:
+            self._awake.clear()
             self.tell_more(self._more_ms)
 
     def rest_ms(self, now_ms: float) -> float | None:

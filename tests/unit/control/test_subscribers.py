@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lmkd.control.hands import ABOUT_TO_KILL, LEVEL, LevelNotice
-from lmkd.control.subscribers import AT_ONCE, MORE, PATIENCE_MS, REST_MS, Subscribers
+from lmkd.control.subscribers import AT_ONCE, AWAKE_MS, MORE, PATIENCE_MS, REST_MS, Subscribers
 from lmkd.kernel import clock
 
 
@@ -20,6 +20,8 @@ class Told:
         self.order: list[int] = []
         self.payloads: list[Any] = []
         self.gave_way_ms: list[float] = []
+        self.slow: set[int] = set()
+        self.unread: set[int] = set()
         self._each_ms = each_ms
         monkeypatch.setattr(clock, "now_ms", lambda: self.t_ms)
         self.connections = {number: self._connection(number) for number in range(count)}
@@ -33,21 +35,31 @@ class Told:
             self.order.append(number)
             self.payloads.append(payload)
             self.t_ms += self._each_ms
+            self.unread |= {number} & self.slow
 
         session = SimpleNamespace(processes={1000 + number})
         wanted = frozenset((LEVEL, ABOUT_TO_KILL))
-        return SimpleNamespace(notify=notify, unsent=False, session=session, interests=wanted, descriptor=number)
+        return SimpleNamespace(
+            notify=notify, unsent=False, session=session, interests=wanted, descriptor=number,
+            has_unread=lambda: number in self.unread,
+        )  # fmt: skip
+
+    def next_group(self) -> list[int]:
+        """Who is told after the next rest."""
+        rest_ms = self.subscribers.rest_ms(self.t_ms)
+        assert rest_ms is not None
+        told = len(self.order)
+        self.subscribers.tell_more(self.t_ms + rest_ms - 0.01)
+        assert len(self.order) == told, "before the rest was over"
+        self.t_ms += rest_ms
+        self.subscribers.tell_more(self.t_ms)
+        return self.order[told:]
 
     def later(self) -> list[list[int]]:
-        """Who is told after each rest, until nobody waits."""
+        """The same, until nobody waits."""
         groups = []
-        while (rest_ms := self.subscribers.rest_ms(self.t_ms)) is not None:
-            told = len(self.order)
-            self.subscribers.tell_more(self.t_ms + rest_ms - 0.01)
-            assert len(self.order) == told, "before the rest was over"
-            self.t_ms += rest_ms
-            self.subscribers.tell_more(self.t_ms)
-            groups.append(self.order[told:])
+        while self.subscribers.rest_ms(self.t_ms) is not None:
+            groups.append(self.next_group())
         return groups
 
 
@@ -90,6 +102,31 @@ def test_of_a_level_some_are_told_at_once_and_the_rest_by_and_by(monkeypatch: py
     assert [number for group in groups for number in group] == list(range(AT_ONCE, 50))
     assert len(told.gave_way_ms) == len(groups), "only the first go ahead of everybody else"
     assert {len(group) for group in groups[:-1]} == {MORE} and told.t_ms >= (len(groups) - 1) * REST_MS
+
+
+def test_no_more_are_awake_at_a_time_than_the_processor_can_bear(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch, AT_ONCE + 3 * MORE, each_ms=0.01)
+    told.slow = {AT_ONCE, AT_ONCE + 1}
+    told.subscribers.spread(notice("low", "calm"), 0.0)
+    assert [len(told.next_group()) for _ in range(3)] == [MORE, MORE - 2, MORE - 2]
+    told.unread.clear()
+    assert [len(group) for group in told.later()] == [MORE]
+
+
+def test_who_does_not_wake_holds_up_the_others_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch, AT_ONCE + 2 * MORE, each_ms=0.01)
+    told.slow = set(range(AT_ONCE, AT_ONCE + MORE))
+    told.subscribers.spread(notice("low", "calm"), 0.0)
+    groups = told.later()
+    assert [len(group) for group in groups if group] == [MORE, MORE]
+    assert AWAKE_MS <= told.t_ms <= AWAKE_MS + 3 * REST_MS
+
+
+def test_who_has_not_read_the_last_one_either_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch, AT_ONCE + 3 * MORE, each_ms=0.01)
+    told.unread = set(range(AT_ONCE, AT_ONCE + 2 * MORE))
+    told.subscribers.spread(notice("low", "calm"), 0.0)
+    assert [len(group) for group in told.later()] == [MORE] * 3
 
 
 def test_few_never_wait(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,6 +142,18 @@ def test_all_of_many_are_told_of_a_level_though_not_at_once(talking: Talking) ->
     assert talking.talker._subscribers.rest_ms(clock.now_ms()) is None
 
 
+def test_it_is_seen_whether_one_has_read_what_he_was_told(talking: Talking) -> None:
+    client = talking.client()
+    client.ask("subscribe")
+    (connection,) = talking.talker.connections.values()
+    assert not connection.has_unread()
+    level(talking, "low")
+    talking.turn(0)
+    assert connection.has_unread()
+    client.raw()
+    assert not connection.has_unread()
+
+
 def test_those_that_wait_for_their_turn_are_told_before_it_ends(talking: Talking) -> None:
     clients = [talking.client() for _ in range(AT_ONCE + 3 * MORE)]
     for client in clients:
