@@ -69,9 +69,6 @@ class Events:
 
     def _tell(self, now_ms: float) -> None:
         self._subscribers.notify(EVENT, self._waiting.pop(0), now_ms)
-        for connection in self._subscribers.of(EVENT):
-            if connection.session.waiting:
-                self._subscribers.ask(connection)  # this may have been what it waited for
 
     def _new(self) -> list[dict[str, Any]]:
         try:

@@ -121,11 +121,14 @@ class Subscribers:
                 self._give_way()
 
     def _notify(self, connection: Connection, kind: str, payload: object, now_ms: float) -> None:
-        waits = connection.unsent
+        waits, asked = connection.unsent, connection.session.waiting
         try:
             if not connection.notify(kind, payload):
                 self._lost()
-            if connection.unsent and not waits:  # else the poll tells when there is room
+            answered = asked and not connection.session.waiting  # this was what it waited for
+            if answered:
+                self.ask(connection)
+            if answered or (connection.unsent and not waits):  # else the poll tells when there is room
                 self._flush(connection, now_ms)
         except PeerGone:
             self._drop(connection)

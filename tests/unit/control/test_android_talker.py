@@ -122,6 +122,18 @@ def test_a_reload_is_answered_when_it_has_ended(talking: Talking, recorder: Reco
     assert client.raw() == words(7, result)
 
 
+def test_who_has_heard_how_a_reload_ended_is_served_again(talking: Talking, recorder: Recorder) -> None:
+    client = talking.client()
+    client.send(words(7))
+    assert client.silent(20)
+    recorder.write(Note("reload", ()), 2.0)
+    assert client.raw() == words(7, 0)
+    client.send(words(4, -1000, 1000))
+    assert client.raw() == words(4, 0)
+    (connection,) = talking.talker.connections.values()
+    assert connection.interests == frozenset()
+
+
 def test_a_reload_is_answered_also_by_a_talker_that_ends_with_its_helper(talking: Talking, recorder: Recorder) -> None:
     client = talking.client()
     client.send(words(7))

@@ -37,7 +37,7 @@ class Told:
             self.t_ms += self._each_ms
             self.unread |= {number} & self.slow
 
-        session = SimpleNamespace(processes={1000 + number})
+        session = SimpleNamespace(processes={1000 + number}, waiting=False)
         wanted = frozenset((LEVEL, ABOUT_TO_KILL))
         return SimpleNamespace(
             notify=notify, unsent=False, session=session, interests=wanted, descriptor=number,
