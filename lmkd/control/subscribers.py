@@ -80,7 +80,10 @@ class Subscribers:
             if before.previous == notice.level:
                 del self._later[key]  # it is again as it was told
         self._later |= {id(one): (one, notice) for one in ahead[AT_ONCE:]}
-        self._tell(LEVEL, notice, (*ahead[:AT_ONCE], *behind), now_ms)
+        self._tell(LEVEL, notice, ahead[:AT_ONCE], now_ms)
+        if behind:
+            self._give_way()  # fifty take 4 ms, and somebody was woken
+            self._tell(LEVEL, notice, behind, now_ms)
         self._more_ms = max(self._more_ms, now_ms + REST_MS)
 
     def tell_more(self, now_ms: float) -> None:

@@ -141,6 +141,7 @@ def test_who_does_not_read_is_not_woken_so_he_needs_no_rest(monkeypatch: pytest.
         told.connections[number].unsent = True
     told.subscribers.spread(notice("low", "calm"), 0.0)
     assert sorted(told.order) == list(range(50)) and told.order[0] == 0
+    assert told.gave_way_ms == [told._each_ms], "who was woken need not wait for them"
 
 
 def test_who_waits_is_told_the_last_level_once_and_which_he_was_told_before(monkeypatch: pytest.MonkeyPatch) -> None:
