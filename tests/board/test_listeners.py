@@ -7,14 +7,16 @@ from itertools import pairwise
 import pytest
 
 from lmkd.control.subscribers import AT_ONCE
-from tests.board.listeners import changes, in_order
+from lmkd.policy.pressure import LEVELS
+from tests.board.listeners import Change, changes, in_order
 from tests.board.records import figure, percentile, record_of
 from tests.board.scenario import Result
 
 READERS, ALL = 50, 100
 NOTICE_MS = 10.0
 ALL_MS = 150.0
-"""Until the last has it, with the rests between; if the level changes again meanwhile, he is told that in its place."""
+"""Until the last has it, with the rests between; if the level changes again meanwhile, he is told that in its place, or
+nothing when it is again as he was told."""
 GAP_MAX_MS = 75.0
 GUARD_MAX_KIB = 7 * 1024
 
@@ -26,19 +28,27 @@ def test_all_that_read_are_told_of_every_change(result: Result) -> None:
     assert f"ready {ALL};" in told["said"] and "ended 0;" in told["said"], told["said"]
     found = changes(result.outcome)
     assert len(found) >= 5 and "critical" in {change.level for change in found}
-    settled = [one for one, after in pairwise(found) if after.t_ms - one.t_ms > ALL_MS] + found[-1:]
-    assert len(settled) >= 4 and [len(change.read_ms) for change in settled] == [READERS] * len(settled)
+    times = [0.0, *(change.t_ms for change in found), float("inf")]
+    apart = [later - sooner > ALL_MS for sooner, later in pairwise(times)]
+    settled = [change for change, before, after in zip(found, apart[:-1], apart[1:], strict=True) if before and after]
+    assert len(settled) >= 3 and [len(change.read_ms) for change in settled] == [READERS] * len(settled)
     assert all(len(change.read_ms) >= AT_ONCE for change in found)
 
 
-def test_nine_changes_of_ten_are_in_the_first_sockets_within_ten_milliseconds(result: Result) -> None:
-    """One run has some ten, and one of them may find the kernel without a page; docs/clients.md has the others."""
-    late = [change.sent_ms[AT_ONCE - 1] for change in changes(result.outcome)]
+def rises(result: Result) -> list[Change]:
+    """What is urgent. A lower level may wait: the guard tells it when it has released the memory of who was ended."""
+    found = changes(result.outcome)
+    ranks = [LEVELS.index(change.level) for change in found]
+    return [change for change, before, now in zip(found, [0, *ranks], ranks, strict=False) if now > before]
+
+
+def test_a_higher_level_is_in_the_first_sockets_within_ten_milliseconds(result: Result) -> None:
+    late = [change.sent_ms[AT_ONCE - 1] for change in rises(result)]
     assert percentile(late, 90) <= NOTICE_MS, sorted(late)
 
 
 def test_the_last_has_it_soon(result: Result) -> None:
-    late = [change.read_ms[-1] for change in changes(result.outcome)]
+    late = [change.read_ms[-1] for change in rises(result)]
     assert max(late) <= ALL_MS, sorted(late)
 
 
