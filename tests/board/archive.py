@@ -16,7 +16,10 @@ PACKAGES: tuple[str, ...] = (
 )  # fmt: skip
 PEERS: tuple[str, ...] = ("earlyoom", "nohang")
 # What the board's process 1 needs besides: the project's own script needs nothing.
-INIT_PACKAGES: Mapping[str, tuple[str, ...]] = {"script": (), "systemd": ("systemd",)}
+# "supervisors": the script as well, with those that start again what dies below it.
+INIT_PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "script": (), "systemd": ("systemd",), "supervisors": ("openrc", "s6"),
+}  # fmt: skip
 DEFAULT_INIT = "script"
 # bookworm: kernel 6.1, Python 3.11; trixie: kernel 6.12, Python 3.13.
 SUITES: tuple[str, ...] = ("bookworm", "trixie")

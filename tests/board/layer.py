@@ -50,7 +50,7 @@ def build_layer(layer: Layer, base: Base, disk: Path, progress: Progress) -> Non
             for script in (*place.glob("*.sh"), *place.glob("*.py")):
                 shutil.copy2(script, tree / name / script.name)
                 (tree / name / script.name).chmod(0o755)
-        if layer.init != DEFAULT_INIT:  # the initramfs knows one name
+        if (tree / f"guest/{layer.init}.sh").exists():  # the initramfs knows one name
             (tree / f"guest/{layer.init}.sh").replace(tree / "guest/init.sh")
         (tree / "guest/main.sh").write_text(layer.main, encoding="utf-8")
         for name, text in layer.etc:

@@ -28,7 +28,14 @@ COMMANDS: Mapping[str, str] = {
     "lmkd": "lmkd run",
 }
 UNIT = ". /lmkd/guest/unit.sh && await_unit"
-UNIT_FILES = (("lmkd.service", CHECKOUT / "configs/init/lmkd.service"),)
+INIT = CHECKOUT / "configs/init"
+INIT_FILES: Mapping[str, tuple[tuple[str, Path], ...]] = {
+    "systemd": (("lmkd.service", INIT / "lmkd.service"),),
+    "supervisors": (
+        ("S15lmkd", INIT / "S15lmkd"), ("openrc-lmkd", INIT / "openrc/lmkd"),
+        *((f"s6-{name}", INIT / "s6/lmkd" / name) for name in ("run", "finish", "notification-fd", "type")),
+    ),
+}  # fmt: skip
 READY_WAIT_S = 30
 CALM_S = 2
 IDLE_SETTLE_S = 8
@@ -182,7 +189,7 @@ def run_scenario(
     )
     with tempfile.TemporaryDirectory(prefix="lmkd-scenario-") as scratch:
         disk = Path(scratch) / "layer.ext4"
-        files = UNIT_FILES if scenario.init == "systemd" else ()
+        files = INIT_FILES.get(scenario.init, ())
         build_layer(Layer(guest_script(scenario), etc, files, scenario.init), base, disk, progress)
         deadline_s, kinds = scenario.deadline_s(), promised(scenario)
         outcome = run_board(base, disk, machine, deadline_s, kinds, watch, console_log)

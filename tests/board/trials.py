@@ -237,6 +237,14 @@ TRIALS: tuple[Scenario, ...] = (
         kinds=("unit", "lmkd_event"),
     ),
     Scenario(
+        "supervised", "the script for BusyBox and SysV init, OpenRC, s6: started, killed, reloaded, stopped",
+        manager="none", seconds=8, init="supervisors",
+        after=("swapoff /dev/zram0 && echo 1 > /sys/block/zram0/reset", ". /lmkd/guest/supervised.sh",
+               "for way in sysv openrc s6; do life_below $way; done", "wrong_below sysv", "wrong_below s6"),
+        after_s=60,
+        kinds=("supervised",),
+    ),
+    Scenario(
         "care", "what is done before a kill: idle applications trimmed, the foreground shielded",
         seconds=10, config=CARE,
         after=(". /lmkd/guest/care.sh",),
