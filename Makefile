@@ -1,6 +1,6 @@
 # lmkd: what can be done here. `make` alone lists it. On Debian every target brings what it lacks by itself.
 .DELETE_ON_ERROR:
-.PHONY: help run test unit lint board-test bench docs site man image wheel clean distclean
+.PHONY: help run test unit lint board-test board-long bench docs site man image wheel clean distclean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -20,6 +20,7 @@ help:
 	@echo 'make unit        unit and property tests, in random order'
 	@echo 'make lint        ruff and mypy'
 	@echo 'make board-test  the essential scenarios on the emulated board'
+	@echo 'make board-long  what takes longer: lmkd started and restarted by the SysV script, OpenRC and s6'
 	@echo 'make bench       compare with no manager and with the peers (about an hour), write docs/benchmark.md'
 	@echo 'make docs        write what is generated in docs: configuration, protocol, metrics, events, pictures'
 	@echo 'make site        the pages of docs as HTML in build/site; a wrong link, anchor or picture is an error'
@@ -44,7 +45,10 @@ unit: $(VENV_READY)
 
 board-test: $(VENV_READY) $(BOARD_READY) $(ARM64_READY)
 	@mkdir -p $(REPORTS)
-	$(PYTHON) -m pytest tests/board -m board --junit-xml=$(REPORTS)/board.xml
+	$(PYTHON) -m pytest tests/board -m 'board and not long' --junit-xml=$(REPORTS)/board.xml
+
+board-long: $(VENV_READY) $(BOARD_READY)
+	$(PYTHON) -m pytest tests/board -m 'board and long'
 
 bench: $(VENV_READY) $(BOARD_READY)
 	$(PYTHON) -m tests.board bench $(BENCH_OPTIONS)

@@ -33,11 +33,14 @@ class Thrash:
         return self.windows >= WINDOWS
 
 
+_NONE = Thrash()
+
+
 def watch_thrash(thrash: Thrash, sample: Sample, settings: Settings) -> Thrash:
     """Close the window when it is full. Without PSI, or the kernel's counts of pages, nothing is seen."""
     full_us, back, left = sample.full_us, sample.swapped_in, sample.swapped_out
     if full_us is None or back is None or left is None:
-        return Thrash()
+        return _NONE
     window_ms = WINDOW_STALLS * settings.stall_window_ms
     elapsed_ms = sample.t_ms - thrash.since_ms
     if thrash.since_ms < 0 or elapsed_ms > 2 * window_ms:

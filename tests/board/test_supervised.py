@@ -12,7 +12,7 @@ from tests.board.scenario import Result
 WAYS = ("sysv", "openrc", "s6")
 BACK_S = 15.0
 
-pytestmark = [pytest.mark.board, pytest.mark.runs("supervised")]
+pytestmark = [pytest.mark.board, pytest.mark.long, pytest.mark.runs("supervised")]
 
 
 def life(result: Result, way: str) -> dict[str, Any]:
