@@ -14,9 +14,9 @@ from tests.board.scenario import Result
 
 READERS, ALL = 50, 100
 NOTICE_MS = 10.0
-ALL_MS = 150.0
-"""Until the last has it, with the rests between; if the level changes again meanwhile, he is told that in its place, or
-nothing when it is again as he was told."""
+ALL_MS = 300.0
+"""Until the last has it, with the rests between, and twice with those ahead that cannot read for want of a page. If
+the level changes again meanwhile, he is told that in its place, or nothing when it is again as he was told."""
 GAP_MAX_MS = 75.0
 GUARD_MAX_KIB = 7 * 1024
 
