@@ -108,7 +108,9 @@ def step(
 def _tell(state: State, sample: Sample, pressure: Pressure) -> tuple[State, tuple[Action, ...]]:
     level, judged = tell(state.level, state.judged, pressure.level, sample.t_ms)
     notes = pressure_notes(state.level, level, pressure, state.room, state.forecast.rate_kib_s, sample)
-    return replace(state, level=level, judged=judged, exhaustion_ms=pressure.exhaustion_ms), notes
+    if judged is not state.judged or pressure.exhaustion_ms != state.exhaustion_ms:
+        state = replace(state, level=level, judged=judged, exhaustion_ms=pressure.exhaustion_ms)
+    return state, notes
 
 
 def _tend(state: State, sample: Sample, settings: Settings, shortage: str) -> tuple[State, tuple[Action, ...]]:
@@ -159,7 +161,7 @@ def _observe(state: State, sample: Sample, settings: Settings) -> tuple[State, P
         ballast=ballast,
         forecast=forecast,
         stall=stall,
-        thrash=watch_thrash(state.thrash, sample, settings),
+        thrash=state.thrash if sample.swapped_in is None else watch_thrash(state.thrash, sample, settings),
         watch=watch(state.watch, sample, settings, ratio.ratio),
         shmem=shmem,
         tmpfs=tmpfs.notice(state.tmpfs, shmem, forecast.steady_kib_s, sample),

@@ -26,6 +26,8 @@ class Judged:
 
 def tell(told: str, before: Judged, level: str, t_ms: float) -> tuple[str, Judged]:
     """The level to tell: higher and moderate after critical at once, the rest of the way down when it has lasted."""
+    if before.level == level == told:
+        return level, before
     below_ms = t_ms if before.level == told else before.below_ms
     eased = t_ms - below_ms >= EASED_MS or (told, level) == ("critical", "moderate")
     if not eased and LEVELS.index(level) < LEVELS.index(told):
