@@ -49,8 +49,8 @@ TRUNCATED = RecordField(
     "truncated", "bool", "Long texts were cut, or all other fields left out, to fit a record's size.", "too large"
 )
 
-_PID = ("pid", "int", "The process.")
-_NAME = ("name", "text", "Its name.")
+PID = ("pid", "int", "The process.")
+NAME = ("name", "text", "Its name.")
 _ROOM = (
     ("headroom_kib", "int", "The headroom. Its parts follow, but for swap on a disk."),
     ("free_kib", "int", "Of it: free memory above the low watermark; may be negative."),
@@ -67,8 +67,8 @@ _RUNAWAY, _FILES = "runaway", "tmpfs"
 KILL = RecordKind(
     "kill", "warning", "A process was sent its signal; one record for each victim of a decision.",
     fields(
-        _PID,
-        _NAME,
+        PID,
+        NAME,
         ("priority", "int", "Its priority, on the scale of `oom_score_adj`."),
         ("rule", "text", "File and line of the rule that gave the priority, or `own oom_score_adj`."),
         ("signal", "text", "SIGTERM where its class has a grace and memory lasts as long, else SIGKILL."),
@@ -109,7 +109,7 @@ DECISIONS = (
     RecordKind(
         "escalate", "warning", "A victim that was sent SIGTERM is still there: it was sent SIGKILL.",
         fields(
-            _PID, _NAME,
+            PID, NAME,
             ("signal", "text", "SIGKILL."),
             ("reason", "text", "Its grace is over, or the forecast leaves no time for it."),
             ("refused", "text", "Why it could not be signalled; empty: it was."),
@@ -119,7 +119,7 @@ DECISIONS = (
         "reap", "info", "The memory of a dying victim was freed in another's time (`process_mrelease`): by the helper "
         "20 ms after SIGKILL, or, when next to nothing has come back after 40 ms, by the guard itself.",
         fields(
-            _PID,
+            PID,
             ("outcome", "text", "`released`, `gone` (nothing was left), `busy`, `not dying`, or why it cannot be."),
             ("by", "text", "`guard`.", "by the guard"),
             ("ms", "number", "How long that took it.", "by the guard"),
@@ -129,7 +129,7 @@ DECISIONS = (
     RecordKind(
         "receipt", "info", "The kill in flight is over: what came back, beside what was predicted.",
         fields(
-            ("pid", "int", "The victim, of several the first."), _NAME,
+            ("pid", "int", "The victim, of several the first."), NAME,
             ("victims", "int", "How many died together.", "more than one"),
             ("predicted_kib", "int", "What was to come back, of all of them."),
             ("returned_kib", "int", "What came back: free memory and page cache now against then, with what others "
@@ -159,7 +159,7 @@ DECISIONS = (
         "thrash", "info", "A process takes most page faults, does not grow, and others stall: it is to be stopped for "
         "a while (`freeze` follows).",
         fields(
-            _PID, _NAME,
+            PID, NAME,
             ("share_pct", "int", "Share of the looks in which it took at least half of the faults."),
             ("faults_kib_s", "int", "How much it faulted in."),
             ("some_pct", "number", "Share of the last `policy.stall_window` in which some task waited for memory."),

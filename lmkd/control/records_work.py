@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from lmkd.control.records import DECISIONS, SERVICE, RecordKind, fields
+from lmkd.control.records import DECISIONS, NAME, PID, SERVICE, RecordKind, fields
 
-_PID = ("pid", "int", "The process.")
-_NAME = ("name", "text", "Its name.")
 _REFUSED = ("refused", "text", "Why it was not done.", "not done")
 _DEVICE = ("device", "text", "The device.")
 _USED = ("swap_used_kib", "int?", "What was swapped to it.")
@@ -15,7 +13,7 @@ APPLICATIONS = (
     RecordKind(
         "trim", "info", "An idle application was paged out to the store, or found not worth it.",
         fields(
-            _PID, _NAME,
+            PID, NAME,
             ("ratio", "number?", "At which ratio a sample of its pages compressed; null: nobody asked."),
             ("skipped", "text", "`does not compress`: left where it is.", "left alone"),
             ("priority", "int", "Its priority.", "paged out"),
@@ -29,14 +27,14 @@ APPLICATIONS = (
     RecordKind(
         "cool", "debug", "The memory of one that grows was marked as not used lately, so that reclaim takes it first.",
         fields(
-            _PID, _NAME, ("priority", "int", "Its priority."), ("advised_kib", "int", "How much of its memory."),
+            PID, NAME, ("priority", "int", "Its priority."), ("advised_kib", "int", "How much of its memory."),
             ("ms", "number", "How long it took."),
         ),
     ),
     RecordKind(
         "freeze", "info", "One that thrashes was stopped.",
         fields(
-            _PID, _NAME, ("ms", "int", "For so long at most."),
+            PID, NAME, ("ms", "int", "For so long at most."),
             ("how", "text", "`cgroup` or `signal` (SIGSTOP); empty: not at all."), ("reason", "text", "Why."), _REFUSED,
         ),
         "warning where it was not done",
@@ -44,7 +42,7 @@ APPLICATIONS = (
     RecordKind(
         "hold", "info", "One that came back soon after lmkd had ended it was stopped.",
         fields(
-            _PID, _NAME, ("ms", "int", "For so long: each time twice as long."),
+            PID, NAME, ("ms", "int", "For so long: each time twice as long."),
             ("how", "text", "`cgroup` or `signal` (SIGSTOP); empty: not at all."),
             ("round", "int", "How often it came back."), ("reason", "text", "Why."), _REFUSED,
         ),
@@ -53,7 +51,7 @@ APPLICATIONS = (
     RecordKind(
         "release", "info", "One that was stopped goes on.",
         fields(
-            _PID, _NAME, ("ms", "int?", "How long it was stopped; null: by a helper before this one."),
+            PID, NAME, ("ms", "int?", "How long it was stopped; null: by a helper before this one."),
             ("how", "text", "As it was stopped."), ("reason", "text", "Why now."),
             ("failed", "text", "Why it could not be let go.", "failed"),
         ),
@@ -62,7 +60,7 @@ APPLICATIONS = (
     RecordKind(
         "renice", "info", "One that grows faster than memory is made ready yields the processor; or has it back.",
         fields(
-            _PID, _NAME, ("nice", "int", "Its nice value from now on."), ("reason", "text", "Why.", "done"),
+            PID, NAME, ("nice", "int", "Its nice value from now on."), ("reason", "text", "Why.", "done"),
             ("was", "int", "Its nice value before.", "yields"),
             ("threads", "int", "Of how many threads.", "yields"), _REFUSED,
             ("failed", "text", "Why a thread did not get its own back.", "failed"),
@@ -80,14 +78,14 @@ APPLICATIONS = (
     RecordKind(
         "set", "info", "A priority was set, registered or cleared over a socket.",
         fields(
-            _PID, _NAME, ("priority", "int", "Its priority from now on."), ("previous", "int", "And before."),
+            PID, NAME, ("priority", "int", "Its priority from now on."), ("previous", "int", "And before."),
             ("by", "int", "The process that asked."),
         ),
     ),
     RecordKind(
         "kill_asked", "info", "A kill was asked for over a socket; `kill` or `refusal` follows.",
         fields(
-            _PID, ("start", "int", "Its start time, in clock ticks since boot."),
+            PID, ("start", "int", "Its start time, in clock ticks since boot."),
             ("by", "int", "The process that asked."),
         ),
     ),

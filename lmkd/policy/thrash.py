@@ -41,11 +41,12 @@ def watch_thrash(thrash: Thrash, sample: Sample, settings: Settings) -> Thrash:
     full_us, back, left = sample.full_us, sample.swapped_in, sample.swapped_out
     if full_us is None or back is None or left is None:
         return _NONE
+    if thrash.since_ms < 0:
+        return replace(thrash, since_ms=sample.t_ms, full_us=full_us, back=back, left=left)
     window_ms = WINDOW_STALLS * settings.stall_window_ms
     elapsed_ms = sample.t_ms - thrash.since_ms
-    if thrash.since_ms < 0 or elapsed_ms > 2 * window_ms:
-        windows, deficit_kib = (thrash.windows, thrash.deficit_kib) if thrash.since_ms < 0 else (0, 0)
-        return Thrash(sample.t_ms, full_us, back, left, windows, deficit_kib)
+    if elapsed_ms > 2 * window_ms:
+        return Thrash(sample.t_ms, full_us, back, left)
     if elapsed_ms < window_ms:
         return thrash
     waited_ms = (full_us - thrash.full_us) / 1000
