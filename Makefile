@@ -10,6 +10,8 @@ ARM64_READY := build/arm64-packages
 REPORTS := build/reports
 # Such as --seeds 3, or --only grow-30-comp; see: python -m tests.board bench --help
 BENCH_OPTIONS :=
+# Real processes and an emulator share this machine with others. What fails twice has failed; pytest counts the reruns.
+RERUNS := --reruns 1 -r fER
 
 BOARD_PACKAGES := qemu-system-arm mmdebstrap gcc-arm-linux-gnueabihf libc6-dev-armhf-cross e2fsprogs cpio gzip kmod
 ARM64_PACKAGES := gcc-aarch64-linux-gnu libc6-dev-arm64-cross
@@ -41,14 +43,14 @@ lint: $(VENV_READY)
 # pytest fails when it collects nothing (exit 5), and make with it.
 unit: $(VENV_READY)
 	@mkdir -p $(REPORTS)
-	$(PYTHON) -m pytest tests/unit --junit-xml=$(REPORTS)/unit.xml
+	$(PYTHON) -m pytest tests/unit $(RERUNS) --junit-xml=$(REPORTS)/unit.xml
 
 board-test: $(VENV_READY) $(BOARD_READY) $(ARM64_READY)
 	@mkdir -p $(REPORTS)
-	$(PYTHON) -m pytest tests/board -m 'board and not long' --junit-xml=$(REPORTS)/board.xml
+	$(PYTHON) -m pytest tests/board -m 'board and not long' $(RERUNS) --junit-xml=$(REPORTS)/board.xml
 
 board-long: $(VENV_READY) $(BOARD_READY)
-	$(PYTHON) -m pytest tests/board -m 'board and long'
+	$(PYTHON) -m pytest tests/board -m 'board and long' $(RERUNS)
 
 bench: $(VENV_READY) $(BOARD_READY)
 	$(PYTHON) -m tests.board bench $(BENCH_OPTIONS)

@@ -19,6 +19,8 @@ from .trials import trial
 
 JOBS_DEFAULT = 2
 JOBS_VARIABLE = "LMKD_BOARD_JOBS"
+AGAIN_MAX = 4
+"""So many boards of a session may be run a second time: an emulator shares its machine, a fault does not go away."""
 
 
 def find(name: str) -> Scenario:
@@ -66,6 +68,7 @@ class Boards:
         self._wanted = sorted({find(name).name for name in wanted}, key=_length, reverse=True)
         self._say = say
         self._runs: dict[str, Future[Result]] = {}
+        self._again: set[str] = set()
         self._pool: ThreadPoolExecutor | None = None
         self._begun_s = time.monotonic()
 
@@ -74,6 +77,14 @@ class Boards:
         if self._pool is None:
             self._start()
         return self._runs[name].result()
+
+    def again(self, name: str) -> None:
+        """Run that board a second time, once in a session: what a test says of it then counts. Few may be; aloud."""
+        if name in self._again or len(self._again) >= AGAIN_MAX or self._pool is None:
+            return
+        self._again.add(name)
+        self._say(f"{name}: a test of it failed; once again")
+        self._runs[name] = self._pool.submit(self._run, name)
 
     def results(self) -> tuple[Result, ...]:
         """The results of all boards of this session."""
