@@ -133,6 +133,12 @@ def _notified(record: Fields) -> str:
     return f"told {whom}: {', '.join(ways) or 'nobody'}"
 
 
+def _front(record: Fields) -> str:
+    many = record.get("processes")
+    whom = f"{format_value(many)} processes go first now" if many else "no process goes first any more"
+    return f"{whom}{_why(record)}"
+
+
 def _group(record: Fields) -> str:
     pids = record.get("pids")
     many = len(pids) if isinstance(pids, list | tuple) else 0
@@ -153,6 +159,7 @@ _WORDS: dict[str, tuple[str, Callable[[Fields], str]]] = {
     "hold": ("", _stop("held down")),
     "release": ("", lambda record: f"let {_who(record)} go on{_why(record)}"),
     "renice": ("", _renice),
+    "front": ("", _front),
     "reap": ("", lambda record: f"freed memory of process {format_value(record.get('pid'))} as it died"),
     "degraded": ("", lambda record: f"without {format_value(record.get('feature'))}: "
                  f"{format_value(record.get('cost'))}"),

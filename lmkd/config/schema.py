@@ -183,7 +183,8 @@ _POLICY_FIELDS = (
     Field("policy", "freeze_max", "duration", AUTO, "The longest that an application which thrashes is stopped.",
           low=100, high=60_000),
     Field("policy", "renice", "bool", "true",
-          "Whether an application that grows faster than memory is made ready yields the processor (nice 19)."),
+          "Whether the processor has an order while memory is short: what is in front (nice -15), the kernel's reclaim "
+          "(-10), all others, and last what grows faster than memory is made ready (19)."),
     Field("policy", "protect_foreground", "bool", "true",
           "Whether the memory of a declared foreground with a cgroup of its own is set as its memory.low."),
 )

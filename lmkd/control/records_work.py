@@ -68,6 +68,18 @@ APPLICATIONS = (
         "warning where it was not done",
     ),
     RecordKind(
+        "front", "info",
+        "The order of the processor while memory is short: what is in front, the kernel's reclaim, all others.",
+        fields(
+            ("processes", "int", "How many were raised, kswapd among them; 0: all have their own share."),
+            ("reason", "text", "Why.", "done"),
+            ("nice", "int", "The nice value of what is in front.", "raised"),
+            ("reclaim", "int", "That of the kernel's reclaim (kswapd).", "raised"), _REFUSED,
+            ("failed", "text", "Why a thread did not get its own back.", "failed"),
+        ),
+        "warning where it was not done",
+    ),
+    RecordKind(
         "group", "info", "Who belongs to a victim, by its rule's `group` or as it was registered, got the same signal.",
         fields(
             ("pid", "int", "The victim."), ("name", "text", "The rule, or the registered group."),

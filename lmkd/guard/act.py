@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     class Port(Protocol):
         """What the guard can do to a process."""
 
+        nice: int
+        """Of a victim that is to free its memory, and of a release: the foreground's own, NICE_FRONT or 0."""
+
         def open(self, victim: Victim) -> Handle | None:
             """Get hold of the victim; None when it is gone or the pid is somebody else's now."""
 
@@ -44,9 +47,10 @@ if TYPE_CHECKING:
 SIGNALS = {name: int(getattr(_signal, name)) for name in ("SIGTERM", "SIGKILL", "SIGSTOP", "SIGCONT")}
 
 
-NICE_RELEASE = 0
-"""The foreground's own: at -5 a release of 130 ms left it a quarter of the processor (gap 181 ms), and at 0 the fair
-scheduler still gives it its share when everything else spins in reclaim."""
+NICE_FRONT = -15
+"""The foreground's own while memory is short (helper/front.py). A release goes with it, neither before nor behind: at
+-5 a release of 130 ms left a foreground at 0 a quarter of the processor (gap 181 ms); at 0, one beside a foreground at
+-19, which reclaimed for its own pages meanwhile, came 417 ms late."""
 
 
 class Handle:
@@ -67,6 +71,7 @@ class RealPort:
         self._proc = proc
         self._libc = libc or Libc()
         self._pidfd = hasattr(os, "pidfd_open") and hasattr(_signal, "pidfd_send_signal")
+        self.nice = 0
 
     def open(self, victim: Victim) -> Handle | None:
         """See ``Port.open``."""
@@ -106,7 +111,7 @@ class RealPort:
         policy, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
         nice = os.getpriority(os.PRIO_PROCESS, 0)
         try:
-            os.setpriority(os.PRIO_PROCESS, 0, NICE_RELEASE)
+            os.setpriority(os.PRIO_PROCESS, 0, self.nice)
             os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
             return mrelease(self._libc, handle.descriptor)
         except OSError as error:
@@ -123,7 +128,7 @@ class RealPort:
     def hasten(self, pid: int) -> None:
         """See ``Port.hasten``."""
         try:
-            os.setpriority(os.PRIO_PROCESS, pid, NICE_RELEASE)
+            os.setpriority(os.PRIO_PROCESS, pid, self.nice)
         except OSError:
             return  # it has died: nothing is held any more
 

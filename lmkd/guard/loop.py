@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 
 from lmkd.errors import KernelInterfaceError
+from lmkd.guard.act import NICE_FRONT
 from lmkd.guard.commands import DRAIN_LOG, GROUP, GROUP_KILL, HOOK, KILLED, NOTIFY, REAP, command_of
 from lmkd.guard.notes import kill_note, reason_of
 from lmkd.guard.status import status_line
@@ -158,12 +159,15 @@ class Guard:
         self.state, actions, wake = step(self.state, sample, self.plan.settings, self._exchange.table())
         self._due_ms = sample.t_ms + wake.after_ms
         self._stepped_ms = now_ms()
+        self._port.nice = 0 if self.state.level in EASY or not self.plan.settings.renice else NICE_FRONT
         for action in actions:
             self._perform(action, woke_ms)
         changed = before != self.state.level
         if changed:
             self._notices.tell_level(before, self.state, sample.t_ms, reason_of(actions))
             self._exchange.ask(NOTIFY, 0, LEVELS.index(self.state.level))
+            if self.helper:  # it is to tell others, and to see that what is in front goes first
+                self._port.hasten(self.helper)
         if self._meter is not None and wake.faults:
             try:
                 self._meter.set_period(wake.faults)
@@ -261,13 +265,8 @@ class Guard:
             handle = self._held.get(victim.pid)
             refused = self._port.signal(handle, "SIGKILL") if handle is not None else "it is no longer held"
             self._tell_helper(victim, "SIGKILL", again=True)
-            fields = (
-                ("pid", victim.pid),
-                ("name", victim.name),
-                ("signal", "SIGKILL"),
-                ("reason", action.reason),
-                ("refused", refused),
-            )
+            who = (("pid", victim.pid), ("name", victim.name), ("signal", "SIGKILL"))
+            fields = (*who, ("reason", action.reason), ("refused", refused))
             self._recorder.write(Note("escalate", fields, "warning"), now_ms())
 
     def _hold(self, handle: Handle) -> None:

@@ -1,4 +1,4 @@
-"""The brake: stops what comes back after lmkd ended it and what thrashes, slows what grows; for a while each."""
+"""The brake: stops what comes back after its kill and what thrashes, slows what grows, and so what is in front goes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 
 from lmkd.guard.act import RealPort
 from lmkd.guard.commands import FREEZE, KILLED, RENICE, START_BITS, THAW
+from lmkd.helper.front import Front
 from lmkd.helper.groups import descendants
 from lmkd.helper.reniced import Reniced
 from lmkd.helper.stopped import Stopped
@@ -29,7 +30,7 @@ COMMANDS = (KILLED, FREEZE, THAW, RENICE)
 
 
 class Brake:
-    """Owns the suspects, the stopped and the reniced. In a dry run nobody is touched: nobody has been ended."""
+    """Owns the suspects, the stopped, the reniced and the raised. In a dry run nobody is touched."""
 
     def __init__(self, plan: Plan, scout: Scout, libc: Libc, own: tuple[int, ...], report: Report) -> None:
         """``own`` are guard and helper: neither they nor their children are ever stopped."""
@@ -44,6 +45,8 @@ class Brake:
         self._refused = 0
         self.stopped = Stopped(plan.proc, plan.run_dir, RealPort(plan.proc, libc), report)
         self.reniced = Reniced(plan.proc, plan.run_dir, scout.parents, report)
+        wanted = plan.settings.renice and not plan.dry_run
+        self.front = Front(plan.proc, plan.run_dir, report, wanted)
 
     @property
     def alert(self) -> bool:
@@ -79,21 +82,24 @@ class Brake:
         if not self._dry_run:
             self.stopped.thaw_left()
             self.reniced.restore_left()
+            self.front.restore_left()
 
     def timeout_ms(self) -> float | None:
         """Until the time of the next one is over; None when nobody is stopped or slowed."""
-        due = [ms for ms in (self.stopped.timeout_ms(), self.reniced.timeout_ms()) if ms is not None]
-        return min(due) if due else None
+        due = (self.stopped.timeout_ms(), self.reniced.timeout_ms(), self.front.timeout_ms())
+        return min((ms for ms in due if ms is not None), default=None)
 
     def turn(self) -> None:
         """Let those go whose time is over."""
         self.stopped.turn()
         self.reniced.turn()
+        self.front.turn()
 
     def release_all(self, reason: str) -> None:
         """Let everybody go."""
         self.stopped.release_all(reason)
         self.reniced.release_all(reason)
+        self.front.put_back(reason)
 
     def look(self, pids: Iterable[int]) -> None:
         """Hold those of them that have come back too soon."""
@@ -148,6 +154,7 @@ class Brake:
             self.reniced.release(pid, "it has come to the front")
         else:
             self.reniced.lower(pid, start, entry.name, ms)
+            self.front.hurry(ms)
 
     def _may_stop(self, entry: Entry) -> bool:
         declared = entry.priority <= PRIORITY_FOREGROUND and not entry.own_adj

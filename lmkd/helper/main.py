@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 
-from lmkd.guard.act import RealPort
+from lmkd.guard.act import NICE_FRONT, RealPort
 from lmkd.guard.commands import (
     CLEAN,
     COMPACT,
@@ -31,6 +31,7 @@ from lmkd.helper.desk import Desk
 from lmkd.helper.groups import end_group, members
 from lmkd.helper.hooks import Hooks
 from lmkd.helper.logbook import STDERR
+from lmkd.helper.own_share import NICE_CALM, NICE_NOW, NICE_URGENT, OwnShare
 from lmkd.helper.reap import reap
 from lmkd.helper.rehearse import settle_in
 from lmkd.helper.sample import sample_ratio
@@ -47,9 +48,6 @@ if TYPE_CHECKING:
     from lmkd.model import Candidate
     from lmkd.plan import Plan
 
-NICE_CALM = 10
-NICE_URGENT = 5
-NICE_NOW = 0
 NOW = {EXPLAIN, CLEAN, REAP, *BRAKE_COMMANDS}
 """What the guard waits for; a refresh is urgent when memory is short, and shares the processor with the foreground."""
 FILES = {EXPLAIN, TEND, CLEAN}
@@ -77,7 +75,7 @@ class Helper:
         self._hooks = Hooks(exchange.post)
         self._rows: list[Candidate] = []
         self._running = True
-        self._nice = NICE_CALM
+        self._share = OwnShare()
         self._go_by(plan)
 
     def run(self) -> None:
@@ -106,6 +104,7 @@ class Helper:
         self._care.store.watch(self._poll)
         self._tmpfs: Tmpfs | None = self._files() if plan.tmpfs else None
         self._brake = Brake(plan, self._scout, self._libc, (self._guard_pid, os.getpid()), exchange.post)
+        self._share.brake = self._brake
         self._orders = Clerk(exchange, self._scout, self._care, self._guard_pid, self._refresh)
 
     def _reload(self, descriptor: int) -> None:
@@ -126,8 +125,7 @@ class Helper:
         self._desk.go_by(plan, descriptor)
         self._refresh()
 
-    def _settle(self) -> None:
-        """Have the guard see what clients have changed."""
+    def _settle(self) -> None:  # have the guard see what clients have changed
         if self._orders.take_changed():
             self._publish()
 
@@ -151,9 +149,8 @@ class Helper:
         if self._events < 0:
             left_ms = max(0.0, self._scan_due_ms - now_ms())
             timeout = left_ms if timeout is None else min(timeout, left_ms)
-        for paced in (self._care.timeout_ms(), self._brake.timeout_ms(), self._desk.timeout_ms()):
-            if paced is not None:
-                timeout = paced if timeout is None else min(timeout, paced)
+        paces = (timeout, self._care.timeout_ms(), self._brake.timeout_ms(), self._desk.timeout_ms())
+        timeout = min((one for one in paces if one is not None), default=None)
         ready = dict(self._poll.poll(timeout))
         self._ways.turn()
         if self._exchange.reader in ready:
@@ -172,14 +169,15 @@ class Helper:
         self._care.store.notice(ready)
         self._care.turn()
         self._brake.turn()
+        self._share.take(NICE_CALM)  # until it is asked for something
 
     def _take_births(self) -> None:
         """Wait a little for more of them, unless the guard wants something meanwhile; then look at all at once."""
         watch = select.poll()
         watch.register(self._exchange.reader, select.POLLIN)
-        alert, nice = self._brake.alert, self._nice
+        alert, nice = self._brake.alert, self._share.wanted
         if alert:
-            self._set_nice(NICE_NOW)
+            self._share.take(NICE_NOW)
         fresh: set[int] = set()
         for _ in range(ALERT_LOOKS if alert else 1):
             watch.poll(0 if self._care.busy else BATCH_MS / ALERT_LOOKS if alert else BATCH_MS)
@@ -188,16 +186,17 @@ class Helper:
             fresh.update(born)
         self._scout.measure(private=False, only=fresh)
         self._publish()
-        self._set_nice(nice)
+        self._share.take(nice)
 
     def _obey(self) -> None:
         """Do what the guard asked for; several refreshes at once are one."""
         commands = self._exchange.commands()
         asked = {operation for operation, _, _ in commands}
         if NOTIFY in asked:
-            self._set_nice(NICE_NOW)  # only for that: what follows would take the processor from those who are told
+            self._share.take(NICE_FRONT)  # only for that: what follows would take the processor from those who are told
         self._ways.tell(commands)
-        self._set_nice(NICE_NOW if asked & NOW else NICE_URGENT if REFRESH_URGENT in asked else NICE_CALM)
+        self._brake.front.obey(commands)
+        self._share.take(NICE_NOW if asked & NOW else NICE_URGENT if REFRESH_URGENT in asked else NICE_CALM)
         for operation, pid, argument in commands:
             if operation == REAP:
                 self._exchange.post("reap", (("pid", pid), ("outcome", reap(self._libc, pid))))
@@ -250,8 +249,8 @@ class Helper:
         else:
             self._scout.scan()
             self._scan_due_ms = now_ms() + SCAN_EVERY_MS
-        self._scout.measure(private=self._nice == NICE_CALM)
-        if self._nice == NICE_CALM and self._care.store.packs:
+        self._scout.measure(private=self._share.wanted == NICE_CALM)
+        if self._share.wanted == NICE_CALM and self._care.store.packs:
             self._scout.weigh(self._plan.page_kib * 1024)
         self._brake.look(self._scout.pids())
         self._publish()
@@ -260,26 +259,18 @@ class Helper:
     def _publish(self) -> None:
         self._rows = self._scout.candidates(self._care.store.share())
         self._exchange.publish(self._rows, now_ms())
+        self._brake.front.renew(self._rows)
 
     def _sample_grower(self) -> None:
         """Look into the pages of the process that has grown most, before the store has to take them."""
         pid, rate_kib_s = self._scout.take_grower()
         self._exchange.set_grower(pid, rate_kib_s, now_ms())
         self._care.renew(self._rows, pid)
+        self._brake.front.leave_out(pid)
         if pid:
             ratio = sample_ratio(self._plan.proc, pid, self._plan.page_kib * 1024)
             if ratio is not None:
                 self._exchange.set_grower_ratio(pid, ratio)
-
-    def _set_nice(self, nice: int) -> None:
-        """Low priority as a rule; more while the guard waits, else spinning tasks starve it."""
-        if nice == self._nice:
-            return
-        self._nice = nice
-        try:
-            os.setpriority(os.PRIO_PROCESS, 0, nice)
-        except OSError:
-            self._nice = NICE_CALM
 
     def _open_events(self) -> int:
         try:
@@ -293,7 +284,6 @@ class Helper:
 
 
 def helper_main(plan: Plan, exchange: Exchange, guard_pid: int) -> None:
-    """The forked child's whole life."""
     exchange.become_helper()
     os.setpriority(os.PRIO_PROCESS, 0, NICE_CALM)
     Helper(plan, exchange, guard_pid).run()

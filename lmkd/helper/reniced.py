@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 from lmkd.helper.groups import descendants
 from lmkd.helper.listing import remove_list, write_list
 from lmkd.kernel.clock import now_ms
+from lmkd.kernel.nice import NICE_HIGHEST, NICE_LOWEST, nice_of, set_nice, threads_of
 from lmkd.kernel.pinned import read_whole
 from lmkd.kernel.process import read_stat
 
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
     from lmkd.helper.stopped import Report
 
-NICE_LOWEST = 19
-NICE_HIGHEST = -20
 LIST_NAME = "reniced"
 LIST_BYTES = 4096
 
@@ -66,14 +63,14 @@ class Reniced:
             return
         if (pid, start) == self._refused or not self._is(pid, start):
             return
-        nice = {thread: share for thread in self._threads(pid) if (share := _nice_of(thread)) is not None}
+        nice = {thread: share for thread in self._threads(pid) if (share := nice_of(thread)) is not None}
         if nice.get(pid, NICE_LOWEST) >= NICE_LOWEST:
             return
         one = self._yielding[pid] = Yielding(pid, start, name, now_ms() + ms, nice)
-        one.lowest = {child for child in descendants(pid, self._parents()) if _nice_of(child) == NICE_LOWEST}
+        one.lowest = {child for child in descendants(pid, self._parents()) if nice_of(child) == NICE_LOWEST}
         refused = self._write()
         for thread in nice if not refused else ():
-            refused = refused or _set_nice(thread, NICE_LOWEST)
+            refused = refused or set_nice(thread, NICE_LOWEST)
         fields = (("pid", pid), ("name", name), ("nice", NICE_LOWEST), ("was", nice[pid]), ("threads", len(nice)))
         if refused:
             self._refused = (pid, start)
@@ -145,8 +142,8 @@ class Reniced:
                 threads += self._threads(child)
         failed = ""
         for thread in threads:
-            if _nice_of(thread) == NICE_LOWEST:
-                failed = _set_nice(thread, one.nice.get(thread, mine)) or failed
+            if nice_of(thread) == NICE_LOWEST:
+                failed = set_nice(thread, one.nice.get(thread, mine)) or failed
         return failed
 
     def _is(self, pid: int, start: int) -> bool:
@@ -157,10 +154,7 @@ class Reniced:
         return stat.state != "Z" or len(self._threads(pid)) > 1
 
     def _threads(self, pid: int) -> list[int]:
-        try:
-            return [int(name) for name in os.listdir(f"{self._proc}/{pid}/task")]
-        except OSError:
-            return []
+        return threads_of(self._proc, pid)
 
     def _write(self) -> str:
         everybody = self._yielding.values()
@@ -173,21 +167,3 @@ def _parse(line: bytes) -> Yielding | None:
         return None
     pid, start, nice = map(int, fields)
     return Yielding(pid, start, "", 0.0, {pid: nice}) if pid > 1 and NICE_HIGHEST <= nice < NICE_LOWEST else None
-
-
-def _nice_of(thread: int) -> int | None:
-    try:
-        return os.getpriority(os.PRIO_PROCESS, thread)
-    except OSError:
-        return None
-
-
-def _set_nice(thread: int, nice: int) -> str:
-    """Empty, or why not; a thread that has ended needs none."""
-    try:
-        os.setpriority(os.PRIO_PROCESS, thread, nice)
-    except ProcessLookupError:
-        return ""
-    except OSError as error:
-        return f"nice of {thread}: {error.strerror}"
-    return ""

@@ -18,6 +18,8 @@ PERIOD_MIN_KIB, PERIOD_MAX_KIB = 1 << 10, 32 << 10
 """What the page faults of a period may bring: 256 to 8192 pages of 4 KiB, a quarter as many of the 16 KiB of others."""
 STORE_FILLS_KIB_S = 100 * 1024
 """What a core of this class can put into the store at most (lz4, 500 MIPS: about 25 microseconds a page and more)."""
+RECLAIM_MS = 50.0
+"""While the kernel reclaims as fast as it can (below the low watermark)."""
 LOOK_MIN_MS = 30.0
 LOOKS = 4
 """How often to look while the distance to the next decision is used up at the present rate."""
@@ -30,6 +32,9 @@ def next_wake(settings: Settings, level: str, room: Headroom, forecast: Forecast
     ready = max(0, room.free_kib) + room.cache_kib - settings.trim_free_kib
     limits = AFTER_SEEN_MS if settings.fault_meter else AFTER_BLIND_MS
     after = min(float(settings.idle_interval_ms), limits[level], exhaustion_ms(rate, distance) / LOOKS)
+    if room.free_kib < 0:
+        # What is read from files takes no page fault, and PSI tells once in its window.
+        after = min(after, RECLAIM_MS)
     if rate > 0 and room.free_kib + room.cache_kib <= settings.headroom_floor_kib:
         # What goes into the store takes no page fault, and pages that do not compress fill it as fast as it can take.
         after = min(after, exhaustion_ms(STORE_FILLS_KIB_S, room.store_left_kib - room.rise_kib) / LOOKS)

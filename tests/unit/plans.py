@@ -18,7 +18,8 @@ GRACE = (("foreground", 500), ("visible", 300), ("service", 200), ("background",
 def make_plan(base: Path, **changes: Any) -> Plan:
     """A plan of a 256 MB board whose /proc, socket and run directory are below ``base``."""
     plan = Plan(
-        settings=derive(249856, 1024, 2048, 33, False, {}),
+        # A helper over the real /proc would raise whatever runs here.
+        settings=derive(249856, 1024, 2048, 33, False, {"renice": False}),
         rules=(),
         class_grace_ms=GRACE,
         class_trim=(("visible", False), ("service", False), ("background", True), ("cached", True)),

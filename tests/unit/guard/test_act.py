@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lmkd.guard.act import DryPort, Handle, RealPort
+from lmkd.guard.act import NICE_FRONT, DryPort, Handle, RealPort
 from lmkd.kernel.process import read_stat
 from lmkd.model import Victim
 from tests.unit.guard.children import child, needs_nice
@@ -125,4 +125,8 @@ def test_who_is_hastened_runs_as_soon_as_anybody() -> None:
         assert os.getpriority(os.PRIO_PROCESS, process.pid) == 19
         RealPort("/proc").hasten(process.pid)
         assert os.getpriority(os.PRIO_PROCESS, process.pid) == 0
+        port = RealPort("/proc")
+        port.nice = NICE_FRONT
+        port.hasten(process.pid)
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == NICE_FRONT
     RealPort("/proc").hasten(process.pid)

@@ -50,6 +50,7 @@ class FakePort:
 
     def __init__(self, refusal: str = "", gone: bool = False) -> None:
         self.refusal, self.gone = refusal, gone
+        self.nice = 0
         self.signals: list[tuple[int, str]] = []
         self.deaths: dict[int, int] = {}
         self.open_handles = 0

@@ -16,6 +16,7 @@ import pytest
 
 from lmkd.control.client import ControlClient
 from lmkd.errors import ControlError
+from lmkd.guard.act import NICE_FRONT
 from lmkd.guard.commands import (
     DRAIN_LOG,
     EXPLAIN,
@@ -31,7 +32,8 @@ from lmkd.guard.commands import (
 )
 from lmkd.guard.exchange import Exchange
 from lmkd.guard.record import Recorder
-from lmkd.helper.main import NICE_NOW, NICE_URGENT, Helper
+from lmkd.helper.main import Helper
+from lmkd.helper.own_share import NICE_URGENT
 from lmkd.helper.registry import Registry
 from lmkd.helper.sample import PRESENT
 from lmkd.helper.scout import Scout
@@ -250,13 +252,13 @@ def test_the_level_is_told_ahead_of_others_and_the_rest_of_what_is_asked_is_not(
     exchange = Exchange()
     helper = Helper(plan, exchange, os.getppid())
     said: list[object] = []
-    monkeypatch.setattr(helper, "_set_nice", said.append)
+    monkeypatch.setattr(helper._share, "take", said.append)
     monkeypatch.setattr(helper._ways, "tell", lambda commands: said.append("tell"))
     monkeypatch.setattr(helper, "_refresh", lambda: said.append("refresh"))
     exchange.ask(NOTIFY, 0, 3)
     exchange.ask(REFRESH_URGENT)
     helper._obey()
-    assert said == [NICE_NOW, "tell", NICE_URGENT, "refresh"]
+    assert said == [NICE_FRONT, "tell", NICE_URGENT, "refresh"]
     helper._care.close()
     helper._desk.close()
     if helper._events >= 0:

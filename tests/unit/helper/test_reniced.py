@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from lmkd.helper.reniced import LIST_NAME, NICE_LOWEST, Reniced
+from lmkd.helper.reniced import LIST_NAME, Reniced
+from lmkd.kernel.nice import NICE_LOWEST
 from lmkd.kernel.process import read_stat
 from tests.unit.guard.children import child, needs_nice
 from tests.unit.helper.test_stopped import state_of, until

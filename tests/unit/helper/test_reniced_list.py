@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmkd.helper.reniced import NICE_HIGHEST, NICE_LOWEST
+from lmkd.kernel.nice import NICE_HIGHEST, NICE_LOWEST
 from tests.unit.guard.children import child, needs_nice
 from tests.unit.helper.test_reniced import BREEDER, Bench, nice, start_of, threads
 from tests.unit.plans import FakeProc

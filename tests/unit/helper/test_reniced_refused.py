@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lmkd.helper.reniced import LIST_NAME, NICE_LOWEST
+from lmkd.helper.reniced import LIST_NAME
+from lmkd.kernel.nice import NICE_LOWEST
 from tests.unit.guard.children import child, needs_nice
 from tests.unit.helper.test_reniced import BREEDER, Bench, Reused, nice, threads
 

@@ -21,6 +21,7 @@ from lmkd.policy.wake import (
     LOOKS,
     PERIOD_MAX_KIB,
     PERIOD_MIN_KIB,
+    RECLAIM_MS,
     next_wake,
 )
 from lmkd.values import replace
@@ -66,6 +67,12 @@ def test_a_store_that_alone_takes_the_growth_is_watched_as_fast_as_it_can_fill()
     assert wake(200_000, 1.0, **only_store).after_ms == pytest.approx(10.0)
     assert wake(200_000, 0.0, **only_store).after_ms == 10_000
     assert wake(200_000, 1.0, free_kib=FLOOR_KIB + 1, store_left_kib=4096).after_ms == 10_000
+
+
+@pytest.mark.parametrize(("free_kib", "after_ms"), [(0, AFTER_SEEN_MS["low"]), (-1, RECLAIM_MS)])
+def test_a_kernel_that_reclaims_as_fast_as_it_can_is_looked_at_often(free_kib: int, after_ms: float) -> None:
+    """What fills the memory may be read from files: no fault tells of that, and PSI not at once."""
+    assert wake(90_000, level="low", free_kib=free_kib, cache_kib=90_000).after_ms == after_ms
 
 
 def test_a_kill_in_flight_is_looked_at_soon() -> None:

@@ -1,0 +1,84 @@
+"""Shares of the processor: the nice values of a process's threads (sched(7), setpriority(2)), and the kernel's own."""
+
+from __future__ import annotations
+
+import os
+
+from lmkd.kernel.process import list_pids, read_stat
+
+NICE_LOWEST, NICE_HIGHEST = 19, -20
+RECLAIM = "kswapd"
+"""A kernel thread for each node of memory: kswapd0, kswapd1 ... (mm/vmscan.c, kswapd_run)."""
+
+
+def threads_of(proc: str, pid: int) -> list[int]:
+    """The threads of a process; none when it is gone."""
+    try:
+        return [int(name) for name in os.listdir(f"{proc}/{pid}/task")]
+    except OSError:
+        return []
+
+
+def nice_of(thread: int) -> int | None:
+    """None for one that has ended."""
+    try:
+        return os.getpriority(os.PRIO_PROCESS, thread)
+    except OSError:
+        return None
+
+
+def set_nice(thread: int, nice: int) -> str:
+    """Empty, or why not; a thread that has ended needs none."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, thread, nice)
+    except ProcessLookupError:
+        return ""
+    except OSError as error:
+        return f"nice of {thread}: {error.strerror}"
+    return ""
+
+
+def raise_alone(thread: int, nice: int) -> str:
+    """This nice value for one thread, and not for what it starts (SCHED_RESET_ON_FORK, sched(7)). Empty, or why not."""
+    return _keep_from_children(thread, True) or set_nice(thread, nice)
+
+
+def lower_again(thread: int, nice: int) -> str:
+    """Undo ``raise_alone``. Empty, or why not."""
+    return set_nice(thread, nice) or _keep_from_children(thread, False)
+
+
+def _keep_from_children(thread: int, keep: bool) -> str:
+    try:
+        policy = os.sched_getscheduler(thread)
+        wanted = policy | os.SCHED_RESET_ON_FORK if keep else policy & ~os.SCHED_RESET_ON_FORK
+        if wanted != policy:
+            os.sched_setscheduler(thread, wanted, os.sched_getparam(thread))
+    except ProcessLookupError:
+        return ""
+    except OSError as error:
+        return f"sched_setscheduler of {thread}: {error.strerror}"
+    return ""
+
+
+def shares_of(proc: str, pid: int) -> dict[int, int]:
+    """The nice value of each thread of a process that may be raised: not of those that are real-time, nor of those
+    that keep their share from their children by themselves."""
+    found = {}
+    for thread in threads_of(proc, pid):
+        try:
+            if os.sched_getscheduler(thread) == os.SCHED_OTHER:
+                found[thread] = os.getpriority(os.PRIO_PROCESS, thread)
+        except OSError:
+            continue
+    return found
+
+
+def reclaim_threads(proc: str) -> list[tuple[int, int]]:
+    """(process id, start ticks) of the kernel threads that reclaim memory; whoever else is called so is none."""
+    found = []
+    for pid in list_pids(proc):
+        stat = read_stat(proc, pid)
+        if stat is not None and stat.kernel_thread and stat.comm.startswith(RECLAIM):
+            found.append((pid, stat.start_ticks))
+    return found

@@ -1,0 +1,304 @@
+"""The order of the processor, on real children: what is in front goes first while memory is short, and not longer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from lmkd.guard.act import NICE_FRONT
+from lmkd.guard.commands import NOTIFY, REFRESH, TRIM
+from lmkd.helper.front import FRONT_MAX, LIST_NAME, NICE_RECLAIM, Front
+from lmkd.helper.own_share import NICE_CALM, NICE_RAISED, NICE_URGENT, OwnShare
+from lmkd.kernel.nice import reclaim_threads
+from lmkd.kernel.process import read_stat
+from lmkd.model import FLAG_DECLARED_FOREGROUND, Candidate
+from lmkd.policy.pressure import LEVELS
+from tests.unit.guard.children import child, needs_nice
+from tests.unit.helper.test_stopped import until
+from tests.unit.plans import FakeProc, make_candidate
+
+CALM, LOW = LEVELS.index("calm"), LEVELS.index("low")
+FORKER = """
+import os, sys, time
+print("ready", flush=True)
+for line in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        time.sleep(60)
+    print(pid, flush=True)
+"""
+
+
+def nice(pid: int) -> int:
+    return os.getpriority(os.PRIO_PROCESS, pid)
+
+
+def row_of(pid: int, priority: int = 0, **changes: Any) -> Candidate:
+    stat = read_stat("/proc", pid)
+    assert stat is not None
+    return make_candidate(pid, priority, start_ticks=stat.start_ticks, **changes)
+
+
+class Bench:
+    """A front over the real /proc that knows only the test's children; ``kswapd`` is one of them."""
+
+    def __init__(self, base: Path, kswapd: int = 0, wanted: bool = True) -> None:
+        self.reports: list[tuple[str, dict[str, Any], str]] = []
+        self.list = base / LIST_NAME
+        reclaim = [(kswapd, row_of(kswapd).start_ticks)] if kswapd else []
+        self.front = Front("/proc", str(base), self._report, wanted, lambda proc: reclaim)
+
+    def know(self, rows: list[Candidate], grower: int = 0) -> None:
+        self.front.renew(rows)
+        self.front.leave_out(grower)
+
+    def level(self, index: int) -> None:
+        self.front.obey([(REFRESH, 0, 0), (NOTIFY, 0, index)])
+
+    def _report(self, event: str, fields: tuple[tuple[str, object], ...], level: str) -> None:
+        self.reports.append((event, dict(fields), level))
+
+
+@pytest.fixture
+def two() -> Iterator[tuple[int, int]]:
+    with child() as one, child() as other:
+        yield one.pid, other.pid
+
+
+@needs_nice
+def test_what_is_in_front_goes_first_then_the_reclaim_while_memory_is_short(tmp_path: Path, two: Any) -> None:
+    pid, other = two
+    own = nice(pid)
+    with child() as kswapd:
+        bench = Bench(tmp_path, kswapd.pid)
+        bench.know([row_of(pid), row_of(other, 900)])
+        bench.level(CALM)
+        assert nice(pid) == own and bench.front.timeout_ms() is None
+        bench.level(LOW)
+        assert (nice(pid), nice(kswapd.pid), nice(other)) == (NICE_FRONT, NICE_RECLAIM, own)
+        assert bench.list.exists() and bench.front.timeout_ms() is None
+        bench.level(CALM)
+        assert bench.front.timeout_ms() == 0.0
+        bench.front.turn()
+        assert (nice(pid), nice(kswapd.pid), bench.list.exists()) == (own, own, False)
+    fields = {"processes": 2, "nice": NICE_FRONT, "reclaim": NICE_RECLAIM, "reason": "memory is short"}
+    after = {"processes": 0, "reason": "memory is made ready in time"}
+    assert bench.reports == [("front", fields, "info"), ("front", after, "info")]
+
+
+@needs_nice
+def test_one_that_grows_fast_is_reason_enough_for_a_while(tmp_path: Path, two: Any) -> None:
+    pid, own = two[0], nice(two[0])
+    bench = Bench(tmp_path)
+    bench.know([row_of(pid)])
+    bench.front.hurry(30_000)
+    assert nice(pid) == NICE_FRONT
+    left_ms = bench.front.timeout_ms()
+    assert left_ms is not None and 20_000 < left_ms <= 30_000
+    bench.front.turn()
+    assert nice(pid) == NICE_FRONT
+    bench.front.put_back("the test is over")
+    assert nice(pid) == own
+
+
+@needs_nice
+@pytest.mark.parametrize(("kib", "raised"), [(0, False), (1, True)])
+def test_little_that_is_ready_is_a_reason_as_well(tmp_path: Path, two: Any, kib: int, raised: bool) -> None:
+    bench = Bench(tmp_path)
+    bench.know([row_of(two[0])])
+    bench.front.obey([(TRIM, 0, kib)])
+    assert bench.front.raised == raised
+    bench.front.put_back("the test is over")
+
+
+@needs_nice
+def test_who_leaves_the_front_or_grows_is_lowered_and_who_comes_is_raised(tmp_path: Path, two: Any) -> None:
+    pid, other = two
+    own = nice(pid)
+    bench = Bench(tmp_path)
+    bench.know([row_of(pid)])
+    bench.level(LOW)
+    bench.know([row_of(pid, 700), row_of(other, 300, flags=FLAG_DECLARED_FOREGROUND)])
+    assert (nice(pid), nice(other)) == (own, NICE_FRONT)
+    bench.know([row_of(pid), row_of(other)], other)
+    assert (nice(pid), nice(other)) == (NICE_FRONT, NICE_FRONT), "it may have begun just now"
+    bench.know([row_of(pid), row_of(other)], other)
+    assert (nice(pid), nice(other)) == (NICE_FRONT, own)
+    bench.know([row_of(pid), row_of(other, flags=FLAG_DECLARED_FOREGROUND)], other)
+    assert (nice(pid), nice(other)) == (NICE_FRONT, NICE_FRONT), "who is declared stays"
+    bench.front.put_back("the test is over")
+    assert (nice(pid), nice(other)) == (own, own)
+
+
+@needs_nice
+def test_what_is_started_meanwhile_is_not_raised_with_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", FORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdin is not None and parent.stdout is not None
+        born = []
+        try:
+            parent.stdout.readline()
+            own, policy = nice(parent.pid), os.sched_getscheduler(parent.pid)
+            bench.know([row_of(parent.pid)])
+            bench.level(LOW)
+            for raised in (True, False):
+                assert (nice(parent.pid) == NICE_FRONT) == raised
+                parent.stdin.write("\n")
+                parent.stdin.flush()
+                born.append(int(parent.stdout.readline()))
+                assert (nice(born[-1]), os.sched_getscheduler(born[-1])) == (own, policy)
+                bench.front.put_back("the test is over")
+            assert (nice(parent.pid), os.sched_getscheduler(parent.pid)) == (own, policy)
+        finally:
+            for pid in (*born, parent.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+@needs_nice
+def test_what_is_real_time_or_keeps_its_share_from_its_children_by_itself_is_let_be(tmp_path: Path, two: Any) -> None:
+    policies = (os.SCHED_FIFO, 1), (os.SCHED_OTHER | os.SCHED_RESET_ON_FORK, 0)
+    for pid, (policy, priority) in zip(two, policies, strict=True):
+        try:
+            os.sched_setscheduler(pid, policy, os.sched_param(priority))
+        except PermissionError:
+            pytest.skip("a real-time priority takes CAP_SYS_NICE, and a group that has a budget for it")
+    own = [nice(pid) for pid in two]
+    bench = Bench(tmp_path)
+    bench.know([row_of(pid) for pid in two])
+    bench.level(LOW)
+    assert [nice(pid) for pid in two] == own and not bench.front.raised
+    assert [os.sched_getscheduler(pid) for pid in two] == [policy for policy, _ in policies]
+
+
+@needs_nice
+def test_what_a_dead_helper_left_is_put_back_and_odd_lines_name_nobody(tmp_path: Path, two: Any) -> None:
+    pid, other = two
+    own = nice(pid)
+    first = Bench(tmp_path)
+    first.know([row_of(pid)])
+    first.level(LOW)
+    with (tmp_path / LIST_NAME).open("ab") as file:
+        file.write(b"1 1 -15 0\n%d 5 -15\n-3 4 -15 0\nodd\n%d 1 0 -15\n" % (other, other))
+    second = Bench(tmp_path)
+    second.front.restore_left()
+    assert (nice(pid), nice(other), second.list.exists()) == (own, own, False)
+    assert [fields["reason"] for _, fields, _ in second.reports] == ["a helper that died had raised them"]
+
+
+@needs_nice
+def test_another_who_has_the_process_id_now_is_let_be(tmp_path: Path, two: Any) -> None:
+    pid, own = two[0], nice(two[0])
+    (tmp_path / LIST_NAME).write_text(f"{pid} 7 {own} 5\n" if own < 5 else f"{pid} 7 -15 5\n")
+    bench = Bench(tmp_path)
+    bench.front.restore_left()
+    assert nice(pid) == own
+    bench.know([make_candidate(pid, 0, start_ticks=7)])
+    bench.level(LOW)
+    assert nice(pid) == own and pid not in bench.front
+
+
+@needs_nice
+def test_what_has_more_by_itself_keeps_it(tmp_path: Path, two: Any) -> None:
+    pid = two[0]
+    os.setpriority(os.PRIO_PROCESS, pid, -18)
+    bench = Bench(tmp_path)
+    bench.know([row_of(pid)])
+    bench.level(LOW)
+    bench.front.put_back("the test is over")
+    assert nice(pid) == -18
+
+
+def test_nobody_is_touched_where_that_is_not_wanted_or_nobody_is_in_front(tmp_path: Path, two: Any) -> None:
+    pid, other = two
+    own = nice(pid)
+    with child() as kswapd:
+        unwanted, nobody = Bench(tmp_path, kswapd.pid, wanted=False), Bench(tmp_path, kswapd.pid)
+        unwanted.know([row_of(pid)])
+        nobody.know([row_of(other, 900)])
+        for bench in (unwanted, nobody):
+            bench.level(LOW)
+            assert (nice(pid), nice(other), nice(kswapd.pid), bench.reports) == (own, own, own, [])
+
+
+@needs_nice
+def test_a_refusal_is_said_once_and_leaves_all_as_it_was(
+    tmp_path: Path, two: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid, other = two
+    own, real = nice(pid), os.setpriority
+
+    def refuse(which: int, thread: int, value: int) -> None:
+        if thread == other and value < own:
+            raise PermissionError(1, "Operation not permitted")
+        real(which, thread, value)
+
+    bench = Bench(tmp_path)
+    bench.know([row_of(pid), row_of(other)])
+    monkeypatch.setattr(os, "setpriority", refuse)
+    for level in (LOW, CALM, LOW):
+        bench.level(level)
+        assert (nice(pid), nice(other)) == (own, own)
+    last = bench.reports[-1]
+    assert (last[0], last[1]["refused"], last[2]) == ("front", f"nice of {other}: Operation not permitted", "warning")
+    assert sum("refused" in fields for _, fields, _ in bench.reports) == 1
+
+
+@needs_nice
+def test_of_too_many_the_declared_and_the_largest_go_first(tmp_path: Path, two: Any) -> None:
+    pid, other = two
+    crowd = [make_candidate(2**22 + number, 0, resident_kib=10_000) for number in range(FRONT_MAX - 1)]
+    declared = row_of(pid, 0, resident_kib=1, flags=FLAG_DECLARED_FOREGROUND)
+    bench = Bench(tmp_path)
+    bench.know([row_of(other, 0, resident_kib=1), *crowd, declared])
+    bench.level(LOW)
+    assert (pid in bench.front, other in bench.front) == (True, False)
+    bench.front.put_back("the test is over")
+
+
+def test_only_the_kernels_own_threads_are_taken_for_its_reclaim(tmp_path: Path) -> None:
+    proc = FakeProc(tmp_path)
+    proc.add(40, b"kswapd0", parent=2, start=7, kernel=True)
+    proc.add(41, b"kswapd1", parent=2, start=8, kernel=True)
+    proc.add(42, b"kcompactd0", parent=2, kernel=True)
+    proc.add(99, b"kswapd0", parent=1)  # what a miner calls itself
+    assert sorted(reclaim_threads(str(proc.root))) == [(40, 7), (41, 8)]
+
+
+def test_ended_children_are_no_hindrance(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    with child() as process:
+        row = row_of(process.pid)
+        bench.know([row])
+    until(lambda: not Path(f"/proc/{process.pid}").exists())
+    bench.level(LOW)
+    bench.front.put_back("the test is over")
+    assert process.pid not in bench.front and all(level == "info" for _, _, level in bench.reports)
+
+
+@needs_nice
+def test_the_helper_itself_is_not_left_behind_by_those_that_thrash(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(os, "setpriority", lambda which, pid, nice: given.append(nice))
+    share = OwnShare()
+    raised = SimpleNamespace(front=SimpleNamespace(raised=False))
+    share.brake = cast(Any, raised)
+    share.take(NICE_CALM)
+    share.take(NICE_URGENT)
+    raised.front.raised = True
+    for nice_value in (NICE_CALM, NICE_URGENT, NICE_FRONT, NICE_CALM):
+        share.take(nice_value)
+    raised.front.raised = False
+    share.take(NICE_CALM)
+    assert given == [NICE_URGENT, NICE_RAISED, NICE_FRONT, NICE_RAISED, NICE_CALM]
