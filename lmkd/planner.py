@@ -7,6 +7,7 @@ import sys
 import time
 
 from lmkd.errors import EXIT_OK, ConfigError, KernelInterfaceError, LmkdError, StoreError
+from lmkd.notes import Notes
 from lmkd.plan import Notice, Plan, Rule, TmpfsRule, Ways, dump_plan
 from lmkd.units import format_kib
 from lmkd.values import as_dict, replace
@@ -30,23 +31,10 @@ _BOOTSTRAP = (
 """Modules leave cycles behind when they are made: taken away early, their place serves the next (100 KiB less)."""
 
 
-class Notes:
-    """Records made before there is a guard; they travel in the plan and become its first ones."""
-
-    def __init__(self) -> None:
-        self.items: list[tuple[str, tuple[tuple[str, object], ...], str]] = []
-
-    def add(self, event: str, fields: dict[str, object]) -> None:
-        """One record, as the store reports it."""
-        level = "warning" if event in ("degraded", "store_reset") else "info"
-        self.items.append((event, tuple((key, _plain(item)) for key, item in fields.items()), level))
-
-
 def run(config_paths: Sequence[Path], dry_run: bool, plan_to: int | None = None, ready_fd: int = -1) -> int:
     """Plan and exec the guard; with ``plan_to`` (a reload) write the plan to that descriptor and return.
 
-    ConfigError with every mistake, CannotWorkError where lmkd can do nothing, LmkdError where another one is at work; a
-    store that fails is a record, not an end: the killer works without one.
+    ConfigError with every mistake, CannotWorkError where lmkd can do nothing, LmkdError where another one is at work.
     """
     started_ms = time.monotonic_ns() / 1e6
     if plan_to is not None:
@@ -101,7 +89,18 @@ def make_plan(config_paths: Sequence[Path], dry_run: bool, started_ms: float, re
     plan = _compile(roots, config, store, dry_run, notes, started_ms)
     own = store.kind != "none" and not store.foreign and not dry_run
     plan = replace(plan, trial=own and needs_trial(roots, config), move=own and needs_move(roots, config, store))
-    return replace(plan, config_paths=tuple(os.path.abspath(path) for path in config_paths))
+    return replace(_beside(plan, roots), config_paths=tuple(os.path.abspath(path) for path in config_paths))
+
+
+def _beside(plan: Plan, roots: Roots) -> Plan:
+    """A dry run beside the lmkd that guards the board leaves it its sockets."""
+    from lmkd.kernel.alone import is_guarded
+
+    if not plan.dry_run or not is_guarded(roots.run):
+        return plan
+    cost = f"{plan.socket}: another lmkd guards this board and serves it; this dry run has none"
+    note = ("degraded", (("feature", "control socket"), ("cost", cost)), "warning")
+    return replace(plan, socket="", android_socket="", notes=(*plan.notes, note))
 
 
 def _plan_for_reload(config_paths: Sequence[Path], dry_run: bool, plan_to: int, started_ms: float) -> int:
@@ -292,8 +291,3 @@ def _watermarks(roots: Roots) -> Watermarks | None:
         return parse_zoneinfo((roots.proc / "zoneinfo").read_text())
     except OSError:
         return None
-
-
-def _plain(item: object) -> object:
-    """What marshal takes: anything else (a path) as text."""
-    return item if item is None or isinstance(item, (bool, int, float, str)) else str(item)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PID_BYTES = 20
+LOCK = "guard.lock"
 
 
 def claim(run: Path) -> int:
@@ -22,7 +23,7 @@ def claim(run: Path) -> int:
     """
     import fcntl
 
-    path = run / "guard.lock"
+    path = run / LOCK
     try:
         os.makedirs(run, mode=0o755, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
@@ -42,3 +43,22 @@ def claim(run: Path) -> int:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
     return descriptor
+
+
+def is_guarded(run: Path) -> bool:
+    """Does another lmkd guard this board? Its sockets are its own then. False where that cannot be told."""
+    import fcntl
+
+    try:
+        descriptor = os.open(run / LOCK, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)  # and the lock with it
+    return False

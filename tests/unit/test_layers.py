@@ -17,6 +17,7 @@ LAYERS = (
     ("client",),
     ("control", "log", "dbus"),
     ("resident",),
+    ("notes",),
     ("planner",),
     ("cli",),
     ("__main__",),

@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from lmkd.errors import EXIT_FAILED, LmkdError
-from lmkd.kernel.alone import claim
+from lmkd.kernel.alone import claim, is_guarded
+from lmkd.kernel.files import system_roots
+from lmkd.planner import _beside
+from lmkd.values import replace
+from tests.unit.plans import make_plan
 from tests.unit.source_tree import ROOT
 
 # Locks, and becomes another program, as the planner does; with a child that outlives it, as the helper may.
@@ -77,3 +81,30 @@ def test_where_nothing_can_be_written_it_goes_without(tmp_path: Path) -> None:
     assert claim(tmp_path / "file") == -1
     (tmp_path / "guard.lock").symlink_to(tmp_path / "file")
     assert claim(tmp_path) == -1
+
+
+def test_whether_another_guards_is_told_without_taking_its_lock(tmp_path: Path, hold: Hold) -> None:
+    run = tmp_path / "run"
+    assert not is_guarded(run)
+    process = hold()
+    assert is_guarded(run) and is_guarded(run)
+    process.kill()
+    process.wait()
+    assert not is_guarded(run)
+    hold()  # looking has left no lock
+
+
+@pytest.mark.parametrize(("dry_run", "beside"), [(True, True), (True, False), (False, True)])
+def test_a_dry_run_leaves_the_guard_its_sockets_and_says_so(
+    tmp_path: Path, hold: Hold, dry_run: bool, beside: bool
+) -> None:
+    if beside:
+        hold()
+    plan = make_plan(tmp_path, dry_run=dry_run, android_socket="/dev/socket/lmkd")
+    found = _beside(plan, replace(system_roots(), run=tmp_path / "run"))
+    if not (dry_run and beside):
+        assert found is plan
+        return
+    assert (found.socket, found.android_socket) == ("", "")
+    [(event, fields, level)] = found.notes
+    assert (event, level) == ("degraded", "warning") and plan.socket in str(dict(fields)["cost"])
