@@ -3,8 +3,8 @@
 While nobody relies on being told it is like any program. While somebody does, it is not to be ended; what it touches
 stays in memory (measured: up to a hundred of its pages came back from the store while a level was told, 20 to 90 ms);
 and it waits at real-time priority, so that a level reaches the first of them before anybody else runs, those told
-included. The rest of them, and all that clients ask for, it sees to as any program: that takes nothing from the
-foreground.
+included. The rest of them it tells behind what is in front while memory is short (helper/front.py), and all that
+clients ask for it sees to as any program: that takes nothing from the foreground, nor more than its share from others.
 """
 
 from __future__ import annotations
@@ -29,8 +29,14 @@ class Standing:
     """``set`` says whether anybody relies on it; ``wait`` and ``work`` go around the poll."""
 
     def __init__(
-        self, proc: str, page_kib: int, libc: Libc | None = None, schedule: Scheduler = os.sched_setscheduler
+        self,
+        proc: str,
+        page_kib: int,
+        libc: Libc | None = None,
+        schedule: Scheduler = os.sched_setscheduler,
+        tells_at: int = 0,
     ) -> None:
+        """``tells_at`` is the nice value at which the rest are told."""
         self._proc = proc
         self._page_bytes = page_kib * 1024
         self._path = f"{proc}/self/oom_score_adj"
@@ -38,6 +44,8 @@ class Standing:
         self._libc = libc or Libc()
         self._set_scheduler = schedule
         self._relied: bool | None = None
+        self._tells_at = tells_at
+        self._nice = 0
         self._ahead = False
         self._may = True
 
@@ -61,10 +69,26 @@ class Standing:
         if self._relied and self._may:
             self._schedule(os.SCHED_RR, PRIORITY)
 
-    def work(self) -> None:
-        """From here on we are like everybody else."""
+    def tell(self) -> None:
+        """From here on others may run, but those that are told wait for us."""
+        self._share(self._tells_at)
         if self._ahead:
             self._schedule(os.SCHED_OTHER, 0)
+
+    def work(self) -> None:
+        """From here on we are like everybody else."""
+        self._share(0)
+        if self._ahead:
+            self._schedule(os.SCHED_OTHER, 0)
+
+    def _share(self, nice: int) -> None:
+        if nice == self._nice:
+            return
+        try:
+            os.setpriority(os.PRIO_PROCESS, 0, nice)
+            self._nice = nice
+        except OSError:
+            self._tells_at = self._nice  # not permitted
 
     def _schedule(self, policy: int, priority: int) -> None:
         try:

@@ -20,6 +20,7 @@ from lmkd.control.standing import Standing
 from lmkd.control.subscribers import Subscribers
 from lmkd.errors import LmkdError
 from lmkd.guard.exchange import Exchange
+from lmkd.helper.own_share import NICE_RAISED
 from lmkd.kernel import clock
 from lmkd.plan import Plan
 from lmkd.values import replace
@@ -61,7 +62,7 @@ class Talker:
         self._tidy_ms = 0.0
         self._held = False
         """Does anybody wait until he may ask again?"""
-        self._standing = Standing(plan.proc, plan.page_kib)
+        self._standing = Standing(plan.proc, plan.page_kib, tells_at=NICE_RAISED if plan.settings.renice else 0)
         self._poll = select.poll()
         for descriptor in (*self._listeners, channel.fileno(), *([self._wake] if self._wake >= 0 else [])):
             self._poll.register(descriptor, select.POLLIN)
@@ -109,7 +110,7 @@ class Talker:
         return {**counts, "dropped": self._notices.dropped}
 
     def _give_way(self) -> None:
-        self._standing.work()
+        self._standing.tell()
 
     def _timeout_ms(self) -> float:
         rest_ms = self._subscribers.rest_ms(clock.now_ms())

@@ -128,9 +128,12 @@ class RealPort:
     def hasten(self, pid: int) -> None:
         """See ``Port.hasten``."""
         try:
+            if self.nice < 0:  # what a victim starts as it ends is not to have it as well
+                policy = os.sched_getscheduler(pid) | os.SCHED_RESET_ON_FORK
+                os.sched_setscheduler(pid, policy, os.sched_getparam(pid))
             os.setpriority(os.PRIO_PROCESS, pid, self.nice)
         except OSError:
-            return  # it has died: nothing is held any more
+            return  # it has died: nothing is held any more; or we may not
 
     def limit(self, path: str, kib: int) -> str:
         """See ``Port.limit``."""

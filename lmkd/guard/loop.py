@@ -159,15 +159,16 @@ class Guard:
         self.state, actions, wake = step(self.state, sample, self.plan.settings, self._exchange.table())
         self._due_ms = sample.t_ms + wake.after_ms
         self._stepped_ms = now_ms()
-        self._port.nice = 0 if self.state.level in EASY or not self.plan.settings.renice else NICE_FRONT
+        short = self.plan.settings.renice and (self.state.level != "calm" or self.state.trimming)
+        self._port.nice = NICE_FRONT if short else 0
         for action in actions:
             self._perform(action, woke_ms)
         changed = before != self.state.level
         if changed:
             self._notices.tell_level(before, self.state, sample.t_ms, reason_of(actions))
-            self._exchange.ask(NOTIFY, 0, LEVELS.index(self.state.level))
             if self.helper:  # it is to tell others, and to see that what is in front goes first
                 self._port.hasten(self.helper)
+            self._exchange.ask(NOTIFY, 0, LEVELS.index(self.state.level))
         if self._meter is not None and wake.faults:
             try:
                 self._meter.set_period(wake.faults)

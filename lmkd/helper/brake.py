@@ -81,8 +81,8 @@ class Brake:
         """Undo what a helper before us left."""
         if not self._dry_run:
             self.stopped.thaw_left()
-            self.reniced.restore_left()
             self.front.restore_left()
+            self.reniced.restore_left()
 
     def timeout_ms(self) -> float | None:
         """Until the time of the next one is over; None when nobody is stopped or slowed."""

@@ -9,21 +9,12 @@ tasks of one scheduling group (sched(7)), as for ``policy.renice``.
 from __future__ import annotations
 
 from lmkd.guard.act import NICE_FRONT
-from lmkd.guard.commands import NOTIFY, TRIM
+from lmkd.guard.commands import TRIM
 from lmkd.helper.listing import remove_list, write_list
+from lmkd.helper.raised import Raised, measure, parse
 from lmkd.kernel.clock import now_ms
-from lmkd.kernel.nice import (
-    NICE_HIGHEST,
-    NICE_LOWEST,
-    lower_again,
-    nice_of,
-    raise_alone,
-    reclaim_threads,
-    shares_of,
-    threads_of,
-)
+from lmkd.kernel.nice import may_raise, reclaim_threads
 from lmkd.kernel.pinned import read_whole
-from lmkd.kernel.process import read_stat
 from lmkd.model import FLAG_DECLARED_FOREGROUND, PRIORITY_FOREGROUND
 from lmkd.policy.pressure import LEVELS
 
@@ -38,22 +29,14 @@ NICE_RECLAIM = -10
 FROM_LEVEL = LEVELS.index("low")
 TRIM_MS = 1500
 """The guard asks again while it is so."""
+GROWS_MS = 1000.0
+"""Who was seen to grow twice within this time grows on, until so long after it was seen last."""
+AGAIN_MS = 10_000.0
+"""After this it is tried again where it was refused."""
 FRONT_MAX = 48
-"""So many processes are raised at most, the largest first."""
+"""So many processes are raised at most, the declared and then the largest first."""
 LIST_NAME = "raised"
-LIST_BYTES = 8192
-
-
-class Raised:
-    """A process that goes first. ``nice`` is what its threads had. Mutable, and never leaves this module."""
-
-    __slots__ = ("nice", "pid", "start", "to")
-
-    def __init__(self, pid: int, start: int, to: int, nice: dict[int, int]) -> None:
-        self.pid = pid
-        self.start = start
-        self.to = to
-        self.nice = nice
+LIST_BYTES = 32768
 
 
 class Front:
@@ -75,14 +58,16 @@ class Front:
         self._list = f"{folder}/{LIST_NAME}"
         self._report = report
         self._wanted = wanted
-        self._level = 0
-        self._until_ms = 0.0
         self._find_reclaim = reclaim
         self._reclaim: list[tuple[int, int]] | None = None
-        self._raised: dict[int, Raised] = {}
-        self._refused = ""
+        self._level = 0
+        self._until_ms = self._again_ms = 0.0
         self._rows: Sequence[Candidate] = ()
-        self._grower = self._suspect = 0
+        self._grew: dict[int, tuple[float, int]] = {}
+        self._growers: set[int] = set()
+        self._raised: dict[int, Raised] = {}
+        self._spared: set[tuple[int, int]] = set()
+        self._said, self._refused = False, ""
 
     @property
     def raised(self) -> bool:
@@ -92,17 +77,17 @@ class Front:
     def __contains__(self, pid: int) -> bool:
         return pid in self._raised
 
-    def obey(self, commands: Iterable[tuple[int, int, int]]) -> None:
-        """Of what the guard asked for: NOTIFY, that the level has changed; TRIM, that little is ready to be taken."""
-        for operation, _, argument in commands:
-            if operation == NOTIFY:
-                self._level = argument
-                self._settle()
-            elif operation == TRIM and argument > 0:
-                self.hurry(TRIM_MS)
+    def obey(self, commands: Iterable[tuple[int, int, int]], level: int) -> None:
+        """The level is ``LEVELS[level]`` now. Of what the guard asked for: TRIM, that little is ready to be taken."""
+        if any(operation == TRIM and argument > 0 for operation, _, argument in commands):
+            self._until_ms = max(self._until_ms, now_ms() + TRIM_MS)
+        elif level == self._level:
+            return
+        self._level = level
+        self._settle()
 
     def hurry(self, ms: float) -> None:
-        """Whatever the level, for so long: somebody grows fast, or little is ready."""
+        """Whatever the level, for so long: somebody grows fast."""
         self._until_ms = max(self._until_ms, now_ms() + ms)
         self._settle()
 
@@ -111,14 +96,20 @@ class Front:
         self._rows = rows
         self._settle()
 
-    def leave_out(self, pid: int) -> None:
-        """Who grew most since the last look (0: nobody). One that did so twice on end would outrun the reclaim that
-        is to go before it, so it is not raised; one that did so once may have begun just now."""
-        grower = pid if pid == self._suspect else 0
-        self._suspect = pid
-        if grower != self._grower:
-            self._grower = grower
-            self._settle()
+    def looked(self, grown: int) -> None:
+        """After a look at all: who grew most since the last one (0: nobody).
+
+        One that grows on would outrun the reclaim that is to go before it, so it is not raised; one that did so once
+        may have begun just now.
+        """
+        now = now_ms()
+        if grown:
+            self._grew[grown] = now, self._grew.get(grown, (now, 0))[1] + 1
+        self._grew = {pid: seen for pid, seen in self._grew.items() if now - seen[0] <= GROWS_MS}
+        self._growers = {pid for pid, (_, times) in self._grew.items() if times > 1}
+        self._settle()
+        for one in self._raised.values():
+            one.raise_born(self._proc)
 
     def timeout_ms(self) -> float | None:
         """Until all get their own share back; None when that is not a matter of time."""
@@ -133,22 +124,24 @@ class Front:
 
     def put_back(self, reason: str) -> None:
         """Everybody has its own share again."""
+        failed = [text for one in self._raised.values() if (text := one.lower(self._proc))]
         if self._raised:
-            failed = [text for one in list(self._raised.values()) if (text := self._lower(one))]
             self._raised.clear()
             self._write()
-            fields = (("processes", 0), ("reason", reason))
-            if failed:
-                self._report("front", (*fields, ("failed", failed[0])), "warning")
-            else:
-                self._report("front", fields, "info")
+        self._spared.clear()
+        fields = (("processes", 0), ("reason", reason))
+        if failed:
+            self._report("front", (*fields, ("failed", failed[0])), "warning")
+        elif self._said:
+            self._report("front", fields, "info")
+        self._said = False
 
     def restore_left(self) -> None:
         """Those whom a helper before us left raised, by its list; lines that are odd name nobody."""
         data = read_whole(self._list, LIST_BYTES)
         if data is not None:
-            for one in filter(None, map(_parse, data.split(b"\n"))):
-                self._raised[one.pid] = one
+            self._raised = {one.pid: one for one in map(parse, data.split(b"\n")) if one is not None}
+            self._said = self.raised
             self.put_back("a helper that died had raised them")
             remove_list(self._list)
 
@@ -156,76 +149,70 @@ class Front:
         return self._level >= FROM_LEVEL or now_ms() < self._until_ms
 
     def _settle(self) -> None:
-        if not self._wanted or self._refused or not self._needed():
+        if not self._wanted or not self._needed() or now_ms() < self._again_ms:
             return
-        front = [row for row in self._rows if _is_in_front(row, self._grower)]
-        wanted = {row.pid: row.start_ticks for row in sorted(front, key=_size)[:FRONT_MAX]}
+        front = [row for row in self._rows if _is_in_front(row, self._growers)]
+        chosen = sorted(front, key=lambda row: (*_rank(row), row.pid not in self._raised))[:FRONT_MAX]
+        wanted = {row.pid: row.start_ticks for row in chosen}
+        if not wanted:
+            self.put_back("nobody is in front")
+            return
         over = [one for one in self._raised.values() if one.to == NICE_FRONT and wanted.get(one.pid) != one.start]
         for one in over:
-            self._lower(one)  # it has left the front, or grows
+            one.lower(self._proc)  # it has left the front, or grows
             del self._raised[one.pid]
-        fresh = [self._measure(pid, start, NICE_FRONT) for pid, start in wanted.items() if pid not in self._raised]
-        if wanted and not self._raised:
-            if self._reclaim is None:
-                self._reclaim = self._find_reclaim(self._proc)
-            fresh += [self._measure(pid, start, NICE_RECLAIM) for pid, start in self._reclaim]
-        self._raise([one for one in fresh if one is not None])
+        fresh = [self._measure(pid, start, NICE_FRONT) for pid, start in wanted.items()]
+        if self._reclaim is None:
+            self._reclaim = self._find_reclaim(self._proc)
+        fresh += [self._measure(pid, start, NICE_RECLAIM) for pid, start in self._reclaim]
+        self._raise([one for one in fresh if one is not None], bool(over))
 
     def _measure(self, pid: int, start: int, to: int) -> Raised | None:
-        """What the threads of a process have; None when there is nothing to raise."""
-        if not self._is(pid, start):
+        if pid in self._raised or (pid, start) in self._spared:
             return None
-        nice = shares_of(self._proc, pid)
-        return Raised(pid, start, to, nice) if nice.get(pid, to) > to else None
+        one = measure(self._proc, pid, start, to)
+        if one is None:
+            self._spared.add((pid, start))
+        return one
 
-    def _raise(self, fresh: list[Raised]) -> None:
-        first = not self._raised
-        for one in fresh:
-            self._raised[one.pid] = one
-        refused = self._write() if fresh else ""
-        for one in fresh:
-            for thread, own in one.nice.items():
-                if own > one.to and not refused:
-                    refused = raise_alone(thread, one.to)
-        if not fresh or not (first or refused):
-            return
-        fields = (("processes", len(fresh)), ("nice", NICE_FRONT), ("reclaim", NICE_RECLAIM))
+    def _raise(self, fresh: list[Raised], changed: bool) -> None:
+        """Listed first, then raised: who dies in between leaves a list that names too many, and never too few."""
+        refused = may_raise() if fresh and not self._raised else ""
+        self._raised.update({one.pid: one for one in fresh} if not refused else {})
+        refused = refused or (self._write() if fresh or changed else "")
         if refused:
-            self._refused = refused
             self.put_back("not all could be raised")
-            self._report("front", (*fields, ("refused", refused)), "warning")
-        else:
+            self._refuse(len(fresh), refused)
+            self._again_ms = now_ms() + AGAIN_MS
+            return
+        for one in fresh:
+            text = one.raise_all()
+            if text:
+                one.lower(self._proc)
+                del self._raised[one.pid]
+                self._spared.add((one.pid, one.start))
+                self._refuse(1, text)
+        if self._raised and not self._said:
+            self._said = True
+            fields = (("processes", len(self._raised)), ("nice", NICE_FRONT), ("reclaim", NICE_RECLAIM))
             self._report("front", (*fields, ("reason", "memory is short")), "info")
 
-    def _lower(self, one: Raised) -> str:
-        """Its threads' own. Empty, or why one could not be set."""
-        failed = ""
-        for thread in threads_of(self._proc, one.pid) if self._is(one.pid, one.start) else ():
-            if nice_of(thread) == one.to:
-                failed = lower_again(thread, one.nice.get(thread, one.nice[one.pid])) or failed
-        return failed
-
-    def _is(self, pid: int, start: int) -> bool:
-        stat = read_stat(self._proc, pid)
-        return stat is not None and stat.start_ticks == start and stat.state not in "ZX"
+    def _refuse(self, many: int, text: str) -> None:
+        if text != self._refused:
+            self._refused = text
+            fields = (("processes", many), ("nice", NICE_FRONT), ("reclaim", NICE_RECLAIM), ("refused", text))
+            self._report("front", fields, "warning")
 
     def _write(self) -> str:
-        everybody = self._raised.values()
-        return write_list(self._list, [f"{one.pid} {one.start} {one.to} {one.nice[one.pid]}\n" for one in everybody])
+        return write_list(self._list, [one.line() for one in self._raised.values()])
 
 
-def _is_in_front(row: Candidate, grower: int) -> bool:
-    return bool(row.flags & FLAG_DECLARED_FOREGROUND) or (row.priority <= PRIORITY_FOREGROUND and row.pid != grower)
+def _is_in_front(row: Candidate, growers: set[int]) -> bool:
+    if row.flags & FLAG_DECLARED_FOREGROUND:
+        return True
+    return row.priority <= PRIORITY_FOREGROUND and row.pid not in growers
 
 
-def _size(row: Candidate) -> tuple[bool, int]:
-    return not row.flags & FLAG_DECLARED_FOREGROUND, -row.resident_kib - row.swapped_kib
-
-
-def _parse(line: bytes) -> Raised | None:
-    fields = line.split()
-    if len(fields) != 4 or not all(field.removeprefix(b"-").isdigit() and len(field) < 20 for field in fields):
-        return None
-    pid, start, to, nice = map(int, fields)
-    odd = pid <= 1 or not NICE_HIGHEST <= to < nice <= NICE_LOWEST
-    return None if odd else Raised(pid, start, to, {pid: nice})
+def _rank(row: Candidate) -> tuple[bool, int]:
+    """The declared first, then the larger by powers of two: a page more or less makes nobody another's place."""
+    return not row.flags & FLAG_DECLARED_FOREGROUND, -(row.resident_kib + row.swapped_kib).bit_length()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import time
 
 from lmkd.guard.act import NICE_FRONT, RealPort
 from lmkd.guard.commands import (
@@ -104,6 +105,7 @@ class Helper:
         self._care.store.watch(self._poll)
         self._tmpfs: Tmpfs | None = self._files() if plan.tmpfs else None
         self._brake = Brake(plan, self._scout, self._libc, (self._guard_pid, os.getpid()), exchange.post)
+        self._brake.front.obey((), self._level())  # a reload, and another helper, come without a change of it
         self._share.brake = self._brake
         self._orders = Clerk(exchange, self._scout, self._care, self._guard_pid, self._refresh)
 
@@ -128,6 +130,11 @@ class Helper:
     def _settle(self) -> None:  # have the guard see what clients have changed
         if self._orders.take_changed():
             self._publish()
+
+    def _level(self) -> int:
+        from lmkd.helper.level_file import read_level
+
+        return read_level(self._exchange.notices.view)[1]
 
     def _files(self) -> Tmpfs:
         """What looks after memory in files; most boards never need it, so it is loaded when it is asked for."""
@@ -195,7 +202,7 @@ class Helper:
         if NOTIFY in asked:
             self._share.take(NICE_FRONT)  # only for that: what follows would take the processor from those who are told
         self._ways.tell(commands)
-        self._brake.front.obey(commands)
+        self._brake.front.obey(commands, self._level())
         self._share.take(NICE_NOW if asked & NOW else NICE_URGENT if REFRESH_URGENT in asked else NICE_CALM)
         for operation, pid, argument in commands:
             if operation == REAP:
@@ -213,7 +220,7 @@ class Helper:
         if asked & FILES:
             self._tmpfs = self._tmpfs or self._files()
             self._tmpfs.take(commands)
-        if asked & {REFRESH, REFRESH_URGENT, TRIM}:
+        if asked & {REFRESH, REFRESH_URGENT, TRIM} and self._share.may_look(REFRESH_URGENT in asked):
             self._refresh()
         if TRIM in asked:
             wanted_kib = max(argument for operation, _, argument in commands if operation == TRIM)
@@ -244,17 +251,20 @@ class Helper:
         self._exchange.post("group", fields)
 
     def _refresh(self) -> None:
+        began_ns = time.process_time_ns()
         if self._events >= 0:
             self._scout.take_events(self._events)
         else:
             self._scout.scan()
             self._scan_due_ms = now_ms() + SCAN_EVERY_MS
-        self._scout.measure(private=self._share.wanted == NICE_CALM)
-        if self._share.wanted == NICE_CALM and self._care.store.packs:
+        calm = self._share.wanted == NICE_CALM and not self._brake.front.raised
+        self._scout.measure(private=calm)
+        if calm and self._care.store.packs:
             self._scout.weigh(self._plan.page_kib * 1024)
         self._brake.look(self._scout.pids())
         self._publish()
         self._sample_grower()
+        self._share.looked(began_ns)
 
     def _publish(self) -> None:
         self._rows = self._scout.candidates(self._care.store.share())
@@ -266,7 +276,7 @@ class Helper:
         pid, rate_kib_s = self._scout.take_grower()
         self._exchange.set_grower(pid, rate_kib_s, now_ms())
         self._care.renew(self._rows, pid)
-        self._brake.front.leave_out(pid)
+        self._brake.front.looked(pid)
         if pid:
             ratio = sample_ratio(self._plan.proc, pid, self._plan.page_kib * 1024)
             if ratio is not None:

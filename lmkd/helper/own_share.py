@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
+
+from lmkd.kernel.clock import now_ms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,13 +24,25 @@ class OwnShare:
     def __init__(self) -> None:
         self.nice = self.wanted = NICE_CALM
         self.brake: Brake | None = None
+        self._looked_ms = self._looked_at_ms = 0.0
+
+    def may_look(self, urgent: bool) -> bool:
+        """Is it time to look at all again? Of the processor that takes a quarter at most, where it is urgent a half."""
+        rests = self._looked_ms * (1 if urgent else 3)
+        return now_ms() >= self._looked_at_ms + rests
+
+    def looked(self, began_ns: int) -> None:
+        """A look at all has ended that began at this time of ``time.process_time_ns``."""
+        self._looked_ms = (time.process_time_ns() - began_ns) / 1e6
+        self._looked_at_ms = now_ms()
 
     def take(self, nice: int) -> None:
         """This one from now on, or ``NICE_RAISED`` where that is more and others are raised."""
         self.wanted = nice
-        if self.brake is not None and self.brake.front.raised:
+        raised = self.brake is not None and self.brake.front.raised
+        if raised:
             nice = min(nice, NICE_RAISED)
-        if nice == self.nice:
+        if nice == self.nice and not raised:  # else the guard may have hastened us
             return
         self.nice = nice
         try:

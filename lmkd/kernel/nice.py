@@ -38,14 +38,27 @@ def set_nice(thread: int, nice: int) -> str:
     return ""
 
 
+def may_raise() -> str:
+    """Empty, or why this process may raise nobody: tried on itself, since what only half succeeds stays behind."""
+    try:
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        os.sched_getscheduler(0)  # musl has none: without it what a launcher starts would be raised with it
+        os.setpriority(os.PRIO_PROCESS, 0, NICE_HIGHEST)
+        os.setpriority(os.PRIO_PROCESS, 0, own)
+    except OSError as error:
+        return f"nice {NICE_HIGHEST}: {error.strerror}"
+    return ""
+
+
 def raise_alone(thread: int, nice: int) -> str:
     """This nice value for one thread, and not for what it starts (SCHED_RESET_ON_FORK, sched(7)). Empty, or why not."""
     return _keep_from_children(thread, True) or set_nice(thread, nice)
 
 
-def lower_again(thread: int, nice: int) -> str:
-    """Undo ``raise_alone``. Empty, or why not."""
-    return set_nice(thread, nice) or _keep_from_children(thread, False)
+def lower_again(thread: int, nice: int, from_nice: int) -> str:
+    """Undo ``raise_alone``; who has another value than ``from_nice`` now has chosen it. Empty, or why not."""
+    refused = set_nice(thread, nice) if nice_of(thread) == from_nice else ""
+    return refused or _keep_from_children(thread, False)
 
 
 def _keep_from_children(thread: int, keep: bool) -> str:
@@ -61,17 +74,21 @@ def _keep_from_children(thread: int, keep: bool) -> str:
     return ""
 
 
+def plain_nice(thread: int) -> int | None:
+    """The nice value of a thread that may be raised; None for others: one that is real-time, keeps its share from its
+    children by itself, is at the lowest (it yields, or chose that), or has ended."""
+    try:
+        if os.sched_getscheduler(thread) == os.SCHED_OTHER:
+            nice = os.getpriority(os.PRIO_PROCESS, thread)
+            return nice if nice < NICE_LOWEST else None
+    except OSError:
+        return None
+    return None
+
+
 def shares_of(proc: str, pid: int) -> dict[int, int]:
-    """The nice value of each thread of a process that may be raised: not of those that are real-time, nor of those
-    that keep their share from their children by themselves."""
-    found = {}
-    for thread in threads_of(proc, pid):
-        try:
-            if os.sched_getscheduler(thread) == os.SCHED_OTHER:
-                found[thread] = os.getpriority(os.PRIO_PROCESS, thread)
-        except OSError:
-            continue
-    return found
+    """``plain_nice`` of each thread of a process that has one."""
+    return {thread: nice for thread in threads_of(proc, pid) if (nice := plain_nice(thread)) is not None}
 
 
 def reclaim_threads(proc: str) -> list[tuple[int, int]]:

@@ -267,11 +267,15 @@ class Resident:
         return 0
 
     def _thaw(self) -> None:
-        """A helper that did not end by itself has left a list of those that it stopped."""
+        """A helper that did not end by itself has left lists of those that it stopped, slowed and raised."""
+        from lmkd.helper.front import Front
+        from lmkd.helper.reniced import Reniced
         from lmkd.helper.stopped import Stopped
 
-        port = RealPort(self._plan.proc, self._libc)
-        Stopped(self._plan.proc, self._plan.run_dir, port, self._guard.note).thaw_left()
+        proc, folder, report = self._plan.proc, self._plan.run_dir, self._guard.note
+        Stopped(proc, folder, RealPort(proc, self._libc), report).thaw_left()
+        Front(proc, folder, report).restore_left()
+        Reniced(proc, folder, lambda: (), report).restore_left()
 
 
 def _degraded(feature: str, cost: str) -> Note:

@@ -129,4 +129,5 @@ def test_who_is_hastened_runs_as_soon_as_anybody() -> None:
         port.nice = NICE_FRONT
         port.hasten(process.pid)
         assert os.getpriority(os.PRIO_PROCESS, process.pid) == NICE_FRONT
+        assert os.sched_getscheduler(process.pid) & os.SCHED_RESET_ON_FORK, "what it starts as it ends is not hastened"
     RealPort("/proc").hasten(process.pid)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,15 +16,19 @@ from typing import Any, cast
 import pytest
 
 from lmkd.guard.act import NICE_FRONT
-from lmkd.guard.commands import NOTIFY, REFRESH, TRIM
-from lmkd.helper.front import FRONT_MAX, LIST_NAME, NICE_RECLAIM, Front
+from lmkd.guard.commands import REFRESH, TRIM
+from lmkd.helper import front as module
+from lmkd.helper import own_share as share_module
+from lmkd.helper.front import AGAIN_MS, FRONT_MAX, LIST_NAME, NICE_RECLAIM, Front
 from lmkd.helper.own_share import NICE_CALM, NICE_RAISED, NICE_URGENT, OwnShare
-from lmkd.kernel.nice import reclaim_threads
+from lmkd.helper.raised import parse
+from lmkd.kernel.nice import NICE_LOWEST, reclaim_threads
 from lmkd.kernel.process import read_stat
 from lmkd.model import FLAG_DECLARED_FOREGROUND, Candidate
 from lmkd.policy.pressure import LEVELS
 from tests.unit.guard.children import child, needs_nice
-from tests.unit.helper.test_stopped import until
+from tests.unit.helper.test_reniced import BREEDER, threads
+from tests.unit.helper.test_stopped import state_of, until
 from tests.unit.plans import FakeProc, make_candidate
 
 CALM, LOW = LEVELS.index("calm"), LEVELS.index("low")
@@ -38,6 +43,15 @@ for line in sys.stdin:
 """
 
 
+LEADERLESS = """
+import ctypes, signal, threading, time
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+signal.signal(signal.SIGUSR1, lambda number, frame: ctypes.CDLL(None).pthread_exit(None))
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
 def nice(pid: int) -> int:
     return os.getpriority(os.PRIO_PROCESS, pid)
 
@@ -46,6 +60,15 @@ def row_of(pid: int, priority: int = 0, **changes: Any) -> Candidate:
     stat = read_stat("/proc", pid)
     assert stat is not None
     return make_candidate(pid, priority, start_ticks=stat.start_ticks, **changes)
+
+
+def breed(pid: int) -> int:
+    """A thread that the kernel gives the share it has at its birth."""
+    before = set(threads(pid))
+    os.kill(pid, signal.SIGUSR1)
+    until(lambda: len(threads(pid)) > len(before))
+    (born,) = set(threads(pid)) - before
+    return born
 
 
 class Bench:
@@ -59,10 +82,10 @@ class Bench:
 
     def know(self, rows: list[Candidate], grower: int = 0) -> None:
         self.front.renew(rows)
-        self.front.leave_out(grower)
+        self.front.looked(grower)
 
     def level(self, index: int) -> None:
-        self.front.obey([(REFRESH, 0, 0), (NOTIFY, 0, index)])
+        self.front.obey([(REFRESH, 0, 0)], index)
 
     def _report(self, event: str, fields: tuple[tuple[str, object], ...], level: str) -> None:
         self.reports.append((event, dict(fields), level))
@@ -115,7 +138,7 @@ def test_one_that_grows_fast_is_reason_enough_for_a_while(tmp_path: Path, two: A
 def test_little_that_is_ready_is_a_reason_as_well(tmp_path: Path, two: Any, kib: int, raised: bool) -> None:
     bench = Bench(tmp_path)
     bench.know([row_of(two[0])])
-    bench.front.obey([(TRIM, 0, kib)])
+    bench.front.obey([(TRIM, 0, kib)], CALM)
     assert bench.front.raised == raised
     bench.front.put_back("the test is over")
 
@@ -232,27 +255,168 @@ def test_nobody_is_touched_where_that_is_not_wanted_or_nobody_is_in_front(tmp_pa
             assert (nice(pid), nice(other), nice(kswapd.pid), bench.reports) == (own, own, own, [])
 
 
+class Refusing:
+    """setpriority(2) that refuses for one thread, or for this process itself; all else goes to the real one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.thread, self._real = -1, os.setpriority
+        monkeypatch.setattr(os, "setpriority", self._set)
+
+    def _set(self, which: int, thread: int, value: int) -> None:
+        if thread == self.thread and value < 0:
+            raise PermissionError(1, "Operation not permitted")
+        self._real(which, thread, value)
+
+
 @needs_nice
-def test_a_refusal_is_said_once_and_leaves_all_as_it_was(
+def test_one_that_cannot_be_raised_is_left_as_it_was_and_said_once(
     tmp_path: Path, two: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pid, other = two
-    own, real = nice(pid), os.setpriority
-
-    def refuse(which: int, thread: int, value: int) -> None:
-        if thread == other and value < own:
-            raise PermissionError(1, "Operation not permitted")
-        real(which, thread, value)
-
+    own = nice(pid)
     bench = Bench(tmp_path)
     bench.know([row_of(pid), row_of(other)])
-    monkeypatch.setattr(os, "setpriority", refuse)
-    for level in (LOW, CALM, LOW):
+    Refusing(monkeypatch).thread = other
+    for level, raised in ((LOW, NICE_FRONT), (CALM, NICE_FRONT), (LOW, NICE_FRONT)):
         bench.level(level)
-        assert (nice(pid), nice(other)) == (own, own)
-    last = bench.reports[-1]
-    assert (last[0], last[1]["refused"], last[2]) == ("front", f"nice of {other}: Operation not permitted", "warning")
-    assert sum("refused" in fields for _, fields, _ in bench.reports) == 1
+        assert (nice(pid), nice(other)) == (raised, own)
+        assert os.sched_getscheduler(other) == os.SCHED_OTHER and other not in bench.front
+    bench.front.put_back("the test is over")
+    refused = [(fields["refused"], level) for _, fields, level in bench.reports if "refused" in fields]
+    assert refused == [(f"nice of {other}: Operation not permitted", "warning")]
+
+
+@needs_nice
+def test_who_may_raise_nobody_touches_nobody_and_tries_again_later(
+    tmp_path: Path, two: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid, own = two[0], nice(two[0])
+    bench = Bench(tmp_path)
+    bench.know([row_of(pid)])
+    kernel = Refusing(monkeypatch)
+    kernel.thread = 0
+    bench.level(LOW)
+    assert (nice(pid), os.sched_getscheduler(pid), bench.list.exists()) == (own, os.SCHED_OTHER, False)
+    assert [(event, fields["refused"]) for event, fields, _ in bench.reports] == [
+        ("front", "nice -20: Operation not permitted")
+    ]
+    kernel.thread = -1
+    bench.know([row_of(pid)])
+    assert nice(pid) == own, "it is not tried at each look"
+    monkeypatch.setattr(module, "now_ms", lambda: time.monotonic_ns() / 1e6 + AGAIN_MS)
+    bench.know([row_of(pid)])
+    assert nice(pid) == NICE_FRONT
+    bench.front.put_back("the test is over")
+
+
+@needs_nice
+def test_a_full_folder_is_a_refusal_and_raises_nobody(tmp_path: Path, two: Any) -> None:
+    pid, own = two[0], nice(two[0])
+    (tmp_path / "file").write_text("")
+    bench = Bench(tmp_path / "file")
+    bench.know([row_of(pid)])
+    bench.level(LOW)
+    assert nice(pid) == own and "refused" in bench.reports[-1][1]
+
+
+@needs_nice
+def test_one_that_yields_is_raised_when_it_has_its_own_share_back(tmp_path: Path, two: Any) -> None:
+    pid, own = two[0], nice(two[0])
+    bench = Bench(tmp_path)
+    os.setpriority(os.PRIO_PROCESS, pid, NICE_LOWEST)
+    bench.know([row_of(pid)])
+    bench.level(LOW)
+    assert nice(pid) == NICE_LOWEST
+    os.setpriority(os.PRIO_PROCESS, pid, own)
+    bench.level(CALM)
+    bench.front.put_back("calm")
+    bench.level(LOW)
+    assert nice(pid) == NICE_FRONT
+    bench.front.put_back("the test is over")
+    assert nice(pid) == own
+
+
+@needs_nice
+def test_threads_that_are_born_meanwhile_are_raised_at_the_next_look_and_get_what_the_first_had(tmp_path: Path) -> None:
+    with child(BREEDER) as process:
+        first = process.pid
+        os.setpriority(os.PRIO_PROCESS, first, 3)
+        bench = Bench(tmp_path)
+        bench.know([row_of(first)])
+        bench.level(LOW)
+        before = threads(first)
+        looked = breed(first)
+        assert nice(looked) == 0
+        bench.know([row_of(first)])
+        assert nice(looked) == NICE_FRONT
+        late = breed(first)
+        bench.front.put_back("the test is over")
+        assert [nice(thread) for thread in (*before, looked, late)] == [3, 0, 0, 3, 3]
+        assert {os.sched_getscheduler(thread) for thread in threads(first)} == {os.SCHED_OTHER}
+
+
+@needs_nice
+def test_of_one_whose_first_thread_has_ended_the_others_have_their_share_back(tmp_path: Path) -> None:
+    with child(LEADERLESS) as process:
+        bench = Bench(tmp_path)
+        until(lambda: len(threads(process.pid)) == 2)
+        own = nice(process.pid)
+        bench.know([row_of(process.pid)])
+        bench.level(LOW)
+        os.kill(process.pid, signal.SIGUSR1)
+        until(lambda: state_of(process.pid) == "Z")
+        other = max(threads(process.pid))
+        assert nice(other) == NICE_FRONT
+        bench.front.put_back("the test is over")
+        assert (nice(other), os.sched_getscheduler(other)) == (own, os.SCHED_OTHER)
+
+
+@needs_nice
+def test_who_chooses_another_share_meanwhile_keeps_it_and_no_flag_is_left(tmp_path: Path, two: Any) -> None:
+    pid = two[0]
+    bench = Bench(tmp_path)
+    bench.know([row_of(pid)])
+    bench.level(LOW)
+    os.setpriority(os.PRIO_PROCESS, pid, 4)
+    bench.front.put_back("the test is over")
+    assert (nice(pid), os.sched_getscheduler(pid)) == (4, os.SCHED_OTHER)
+
+
+@needs_nice
+def test_when_the_last_leaves_the_front_the_reclaim_is_lowered_as_well(tmp_path: Path, two: Any) -> None:
+    pid, kswapd = two
+    own = nice(pid)
+    bench = Bench(tmp_path, kswapd)
+    bench.know([row_of(pid)])
+    bench.level(LOW)
+    assert nice(kswapd) == NICE_RECLAIM
+    bench.know([row_of(pid, 900)])
+    assert (nice(pid), nice(kswapd), bench.list.exists(), bench.front.raised) == (own, own, False, False)
+    assert bench.reports[-1][1] == {"processes": 0, "reason": "nobody is in front"}
+
+
+@pytest.mark.parametrize(
+    ("line", "nice_values"),
+    [
+        (b"9 100 -15 0", {9: 0}),
+        (b"9 100 -15 0 12:5 13:-4", {9: 0, 12: 5, 13: -4}),
+        (b"9 100 -15 0 12", None),
+        (b"9 100 -15 -15", None),
+        (b"9 100 -15 0 12:-15", None),
+        (b"9 100 -15 20", None),
+        (b"1 100 -15 0", None),
+        (b"9 100 -21 0", None),
+        (b"9 x -15 0", None),
+        (b"", None),
+    ],
+)
+def test_a_line_of_the_list_is_as_it_was_written_or_names_nobody(
+    line: bytes, nice_values: dict[int, int] | None
+) -> None:
+    one = parse(line)
+    assert (None if one is None else one.nice) == nice_values
+    if one is not None:
+        assert one.line() == line.decode() + "\n"
 
 
 @needs_nice
@@ -301,4 +465,19 @@ def test_the_helper_itself_is_not_left_behind_by_those_that_thrash(monkeypatch: 
         share.take(nice_value)
     raised.front.raised = False
     share.take(NICE_CALM)
-    assert given == [NICE_URGENT, NICE_RAISED, NICE_FRONT, NICE_RAISED, NICE_CALM]
+    assert given == [NICE_URGENT, NICE_RAISED, NICE_RAISED, NICE_FRONT, NICE_RAISED, NICE_CALM]
+
+
+def test_looks_at_all_take_a_part_of_the_processor_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(share_module, "now_ms", lambda: now[0])
+    monkeypatch.setattr(time, "process_time_ns", lambda: 20_000_000)
+    share = OwnShare()
+    assert share.may_look(urgent=False)
+    share.looked(began_ns=0)
+    now[0] += 19
+    assert not share.may_look(urgent=True)
+    now[0] += 1
+    assert share.may_look(urgent=True) and not share.may_look(urgent=False)
+    now[0] += 40
+    assert share.may_look(urgent=False)
