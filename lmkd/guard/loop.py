@@ -166,7 +166,7 @@ class Guard:
         changed = before != self.state.level
         if changed:
             self._notices.tell_level(before, self.state, sample.t_ms, reason_of(actions))
-            if self.helper:  # it is to tell others, and to see that what is in front goes first
+            if self.helper and self.state.room.free_kib < 0:  # a crowd reclaims, and what is in front is to go first
                 self._port.hasten(self.helper)
             self._exchange.ask(NOTIFY, 0, LEVELS.index(self.state.level))
         if self._meter is not None and wake.faults:

@@ -93,6 +93,9 @@ class Front:
 
     def renew(self, rows: Sequence[Candidate]) -> None:
         """These are all processes now."""
+        if self._reclaim is None and self._wanted:
+            # At the start: it takes 20 ms, which at the front's own share the foreground would lack later.
+            self._reclaim = self._find_reclaim(self._proc)
         self._rows = rows
         self._settle()
 
@@ -162,9 +165,7 @@ class Front:
             one.lower(self._proc)  # it has left the front, or grows
             del self._raised[one.pid]
         fresh = [self._measure(pid, start, NICE_FRONT) for pid, start in wanted.items()]
-        if self._reclaim is None:
-            self._reclaim = self._find_reclaim(self._proc)
-        fresh += [self._measure(pid, start, NICE_RECLAIM) for pid, start in self._reclaim]
+        fresh += [self._measure(pid, start, NICE_RECLAIM) for pid, start in self._reclaim or ()]
         self._raise([one for one in fresh if one is not None], bool(over))
 
     def _measure(self, pid: int, start: int, to: int) -> Raised | None:

@@ -6,7 +6,7 @@ import os
 import select
 import time
 
-from lmkd.guard.act import NICE_FRONT, RealPort
+from lmkd.guard.act import RealPort
 from lmkd.guard.commands import (
     CLEAN,
     COMPACT,
@@ -200,7 +200,7 @@ class Helper:
         commands = self._exchange.commands()
         asked = {operation for operation, _, _ in commands}
         if NOTIFY in asked:
-            self._share.take(NICE_FRONT)  # only for that: what follows would take the processor from those who are told
+            self._share.hurry()  # only for that: what follows would take the processor from those who are told
         self._ways.tell(commands)
         self._brake.front.obey(commands, self._level())
         self._share.take(NICE_NOW if asked & NOW else NICE_URGENT if REFRESH_URGENT in asked else NICE_CALM)

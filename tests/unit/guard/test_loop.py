@@ -278,6 +278,18 @@ def test_victims_are_hastened_once_all_are_signalled_and_the_helper_with_them(be
     bench.turn()
 
 
+@pytest.mark.parametrize(("free_kib", "hastened"), [(40_000, []), (500, [7])])
+def test_where_a_crowd_reclaims_the_helper_is_hastened_to_tell_the_level(
+    benches: Any, free_kib: int, hastened: list[int]
+) -> None:
+    bench = benches()
+    bench.guard.helper = 7
+    bench.turn()
+    bench.memory(free_kib, 40_000 if free_kib < 2048 else 0)
+    bench.turn()
+    assert bench.guard.state.level != "calm" and bench.port.hastened == hastened
+
+
 def test_a_decision_hastens_its_victim_and_nobody_else(benches: Any) -> None:
     bench = benches()
     bench.exchange.publish([make_candidate(10, gain_kib=50000), make_candidate(11, 0)], 1.0)

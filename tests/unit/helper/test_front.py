@@ -481,3 +481,18 @@ def test_looks_at_all_take_a_part_of_the_processor_only(monkeypatch: pytest.Monk
     assert share.may_look(urgent=True) and not share.may_look(urgent=False)
     now[0] += 40
     assert share.may_look(urgent=False)
+
+
+@needs_nice
+@pytest.mark.parametrize(("given", "nice_then"), [(10, 0), (3, 0), (0, 0), (-15, -15)])
+def test_what_does_not_keep_is_told_as_any_program_does_or_as_the_guard_has_hastened_us(
+    given: int, nice_then: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = [given]
+    monkeypatch.setattr(os, "getpriority", lambda which, pid: held[0])
+    monkeypatch.setattr(os, "setpriority", lambda which, pid, value: held.__setitem__(0, value))
+    share = OwnShare()
+    share.hurry()
+    assert held == [nice_then]
+    share.take(NICE_CALM)
+    assert held == [NICE_CALM]

@@ -16,7 +16,6 @@ import pytest
 
 from lmkd.control.client import ControlClient
 from lmkd.errors import ControlError
-from lmkd.guard.act import NICE_FRONT
 from lmkd.guard.commands import (
     DRAIN_LOG,
     EXPLAIN,
@@ -253,12 +252,13 @@ def test_the_level_is_told_ahead_of_others_and_the_rest_of_what_is_asked_is_not(
     helper = Helper(plan, exchange, os.getppid())
     said: list[object] = []
     monkeypatch.setattr(helper._share, "take", said.append)
+    monkeypatch.setattr(helper._share, "hurry", lambda: said.append("hurry"))
     monkeypatch.setattr(helper._ways, "tell", lambda commands: said.append("tell"))
     monkeypatch.setattr(helper, "_refresh", lambda: said.append("refresh"))
     exchange.ask(NOTIFY, 0, 3)
     exchange.ask(REFRESH_URGENT)
     helper._obey()
-    assert said == [NICE_FRONT, "tell", NICE_URGENT, "refresh"]
+    assert said == ["hurry", "tell", NICE_URGENT, "refresh"]
     helper._care.close()
     helper._desk.close()
     if helper._events >= 0:
