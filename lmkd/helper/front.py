@@ -74,6 +74,11 @@ class Front:
         """Is anybody?"""
         return bool(self._raised)
 
+    @property
+    def crowded(self) -> bool:
+        """Is anybody raised, and memory so short that all others may thrash?"""
+        return bool(self._raised) and self._level > FROM_LEVEL
+
     def __contains__(self, pid: int) -> bool:
         return pid in self._raised
 

@@ -15,7 +15,7 @@ NICE_CALM = 10
 NICE_URGENT = 5
 NICE_NOW = 0
 NICE_RAISED = -5
-"""While memory is short all others are behind what is in front: at nice 10 among 131 that thrash a look took 4 s."""
+"""From the level moderate up: at nice 10 among 131 that thrash a look took 4 s."""
 
 
 class OwnShare:
@@ -45,10 +45,10 @@ class OwnShare:
     def take(self, nice: int) -> None:
         """This one from now on, or ``NICE_RAISED`` where that is more and others are raised."""
         self.wanted = nice
-        raised = self.brake is not None and self.brake.front.raised
-        if raised:
+        front = self.brake.front if self.brake is not None else None
+        if front is not None and front.crowded:
             nice = min(nice, NICE_RAISED)
-        if nice == self.nice and not raised:  # else the guard may have hastened us
+        if nice == self.nice and not (front is not None and front.raised):  # else the guard may have hastened us
             return
         self.nice = nice
         try:

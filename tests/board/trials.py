@@ -197,7 +197,7 @@ TRIALS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "fuzz", f"{MESSAGES:,} messages of chance to each control socket, from several users, while memory runs out",
-        load=(*APPS, "--grow rate=30M,limit=0,compress=1,adj=200,delay=5"), seconds=30, config=FUZZED,
+        load=(*APPS, "--grow rate=30M,limit=0,compress=1,adj=200,delay=5"), seconds=45, config=FUZZED,
         extra=(". /lmkd/guest/fuzz.sh", f"fuzz_begin 1 {MESSAGES} 1"), after=("fuzz_end",), after_s=90,
         kinds=("fuzz", "lmkd_event"),
     ),

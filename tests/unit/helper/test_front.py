@@ -119,6 +119,18 @@ def test_what_is_in_front_goes_first_then_the_reclaim_while_memory_is_short(tmp_
 
 
 @needs_nice
+def test_a_crowd_is_more_than_a_front(tmp_path: Path, two: Any) -> None:
+    bench = Bench(tmp_path)
+    bench.know([row_of(two[0])])
+    seen = []
+    for level in (LOW, LOW + 1):
+        bench.level(level)
+        seen.append((bench.front.raised, bench.front.crowded))
+    bench.front.put_back("the test is over")
+    assert [*seen, (bench.front.raised, bench.front.crowded)] == [(True, False), (True, True), (False, False)]
+
+
+@needs_nice
 def test_one_that_grows_fast_is_reason_enough_for_a_while(tmp_path: Path, two: Any) -> None:
     pid, own = two[0], nice(two[0])
     bench = Bench(tmp_path)
@@ -456,14 +468,14 @@ def test_the_helper_itself_is_not_left_behind_by_those_that_thrash(monkeypatch: 
     given: list[int] = []
     monkeypatch.setattr(os, "setpriority", lambda which, pid, nice: given.append(nice))
     share = OwnShare()
-    raised = SimpleNamespace(front=SimpleNamespace(raised=False))
+    raised = SimpleNamespace(front=SimpleNamespace(raised=False, crowded=False))
     share.brake = cast(Any, raised)
     share.take(NICE_CALM)
     share.take(NICE_URGENT)
-    raised.front.raised = True
+    raised.front.raised = raised.front.crowded = True
     for nice_value in (NICE_CALM, NICE_URGENT, NICE_FRONT, NICE_CALM):
         share.take(nice_value)
-    raised.front.raised = False
+    raised.front.raised = raised.front.crowded = False
     share.take(NICE_CALM)
     assert given == [NICE_URGENT, NICE_RAISED, NICE_RAISED, NICE_FRONT, NICE_RAISED, NICE_CALM]
 
