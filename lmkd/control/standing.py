@@ -71,13 +71,14 @@ class Standing:
 
     def tell(self) -> None:
         """From here on others may run, but those that are told wait for us."""
-        self._share(self._tells_at)
-        if self._ahead:
-            self._schedule(os.SCHED_OTHER, 0)
+        self._fall_back(self._tells_at)
 
     def work(self) -> None:
         """From here on we are like everybody else."""
-        self._share(0)
+        self._fall_back(0)
+
+    def _fall_back(self, nice: int) -> None:
+        self._share(nice)
         if self._ahead:
             self._schedule(os.SCHED_OTHER, 0)
 

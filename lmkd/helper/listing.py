@@ -46,3 +46,10 @@ def remove_list(path: str) -> None:
         os.unlink(path)
     except OSError:
         return
+
+
+def numbers(line: bytes) -> list[int]:
+    """Those of a line of a list; none where a part of it is no number, or longer than any could be."""
+    fields = line.split()
+    whole = all(field.removeprefix(b"-").isdigit() and len(field) < 20 for field in fields)
+    return [int(field) for field in fields] if whole else []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from lmkd.helper.listing import numbers
 from lmkd.kernel.nice import (
     NICE_HIGHEST,
     NICE_LOWEST,
+    lives,
     lower_again,
     nice_of,
     plain_nice,
@@ -13,7 +15,6 @@ from lmkd.kernel.nice import (
     shares_of,
     threads_of,
 )
-from lmkd.kernel.process import read_stat
 
 THREADS_LISTED = 32
 BORN_NICE = 0
@@ -45,7 +46,7 @@ class Raised:
 
     def raise_born(self, proc: str) -> None:
         """The threads that were born since, as far as that is allowed."""
-        threads = threads_of(proc, self.pid) if _is(proc, self.pid, self.start) else []
+        threads = threads_of(proc, self.pid) if lives(proc, self.pid, self.start) else []
         for thread in threads:
             own = plain_nice(thread) if thread not in self.nice else None
             if own is not None and own > self.to:
@@ -57,7 +58,7 @@ class Raised:
     def lower(self, proc: str) -> str:
         """To each what it had. Empty, or why one did not get it."""
         mine, failed = self.nice[self.pid], ""
-        for thread in threads_of(proc, self.pid) if _is(proc, self.pid, self.start) else ():
+        for thread in threads_of(proc, self.pid) if lives(proc, self.pid, self.start) else ():
             own = self.nice.get(thread)
             if own is None and self.left and nice_of(thread) == self.to:
                 own = mine
@@ -76,7 +77,7 @@ class Raised:
 
 def measure(proc: str, pid: int, start: int, to: int) -> Raised | None:
     """What the threads of a process have that can be raised to ``to``; None when its first is none of them."""
-    if not _is(proc, pid, start):
+    if not lives(proc, pid, start):
         return None
     nice = {thread: own for thread, own in shares_of(proc, pid).items() if own > to}
     return Raised(pid, start, to, nice) if pid in nice else None
@@ -84,22 +85,10 @@ def measure(proc: str, pid: int, start: int, to: int) -> Raised | None:
 
 def parse(line: bytes) -> Raised | None:
     """A line of the list; None for one that is odd."""
-    fields = line.replace(b":", b" ").split()
-    if len(fields) < 4 or len(fields) % 2 or not all(_is_number(field) for field in fields):
+    found = numbers(line.replace(b":", b" "))
+    if len(found) < 4 or len(found) % 2:
         return None
-    pid, start, to, nice, *unlike = map(int, fields)
+    pid, start, to, nice, *unlike = found
     each = {pid: nice, **dict(zip(unlike[::2], unlike[1::2], strict=True))}
     odd = pid <= 1 or not all(NICE_HIGHEST <= to < own <= NICE_LOWEST for own in each.values())
     return None if odd else Raised(pid, start, to, each, left=True)
-
-
-def _is_number(field: bytes) -> bool:
-    return field.removeprefix(b"-").isdigit() and len(field) < 20
-
-
-def _is(proc: str, pid: int, start: int) -> bool:
-    """A first thread that has ended is a zombie while the others go on."""
-    stat = read_stat(proc, pid)
-    if stat is None or stat.start_ticks != start or stat.state == "X":
-        return False
-    return stat.state != "Z" or len(threads_of(proc, pid)) > 1

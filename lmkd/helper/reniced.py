@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from lmkd.helper.groups import descendants
-from lmkd.helper.listing import remove_list, write_list
+from lmkd.helper.listing import numbers, remove_list, write_list
 from lmkd.kernel.clock import now_ms
-from lmkd.kernel.nice import NICE_HIGHEST, NICE_LOWEST, nice_of, set_nice, threads_of
+from lmkd.kernel.nice import NICE_HIGHEST, NICE_LOWEST, lives, nice_of, set_nice, threads_of
 from lmkd.kernel.pinned import read_whole
-from lmkd.kernel.process import read_stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,9 +60,9 @@ class Reniced:
         if one is not None and one.start == start:
             one.until_ms = now_ms() + ms
             return
-        if (pid, start) == self._refused or not self._is(pid, start):
+        if (pid, start) == self._refused or not lives(self._proc, pid, start):
             return
-        nice = {thread: share for thread in self._threads(pid) if (share := nice_of(thread)) is not None}
+        nice = {thread: share for thread in threads_of(self._proc, pid) if (share := nice_of(thread)) is not None}
         if nice.get(pid, NICE_LOWEST) >= NICE_LOWEST:
             return
         one = self._yielding[pid] = Yielding(pid, start, name, now_ms() + ms, nice)
@@ -136,25 +135,15 @@ class Reniced:
         Empty, or why one could not be set; its children are seen to even when it is dead.
         """
         mine = one.nice[one.pid]
-        threads = self._threads(one.pid) if self._is(one.pid, one.start) else []
+        threads = threads_of(self._proc, one.pid) if lives(self._proc, one.pid, one.start) else []
         for child in descendants(one.pid, self._parents()):
             if child not in one.lowest:
-                threads += self._threads(child)
+                threads += threads_of(self._proc, child)
         failed = ""
         for thread in threads:
             if nice_of(thread) == NICE_LOWEST:
                 failed = set_nice(thread, one.nice.get(thread, mine)) or failed
         return failed
-
-    def _is(self, pid: int, start: int) -> bool:
-        """A first thread that has ended is a zombie while the others go on."""
-        stat = read_stat(self._proc, pid)
-        if stat is None or stat.start_ticks != start or stat.state == "X":
-            return False
-        return stat.state != "Z" or len(self._threads(pid)) > 1
-
-    def _threads(self, pid: int) -> list[int]:
-        return threads_of(self._proc, pid)
 
     def _write(self) -> str:
         everybody = self._yielding.values()
@@ -162,8 +151,8 @@ class Reniced:
 
 
 def _parse(line: bytes) -> Yielding | None:
-    fields = line.split()
-    if len(fields) != 3 or not all(field.removeprefix(b"-").isdigit() and len(field) < 20 for field in fields):
+    found = numbers(line)
+    if len(found) != 3:
         return None
-    pid, start, nice = map(int, fields)
+    pid, start, nice = found
     return Yielding(pid, start, "", 0.0, {pid: nice}) if pid > 1 and NICE_HIGHEST <= nice < NICE_LOWEST else None

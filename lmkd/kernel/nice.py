@@ -19,6 +19,14 @@ def threads_of(proc: str, pid: int) -> list[int]:
         return []
 
 
+def lives(proc: str, pid: int, start: int) -> bool:
+    """Is it still this process? A first thread that has ended is a zombie while the others go on."""
+    stat = read_stat(proc, pid)
+    if stat is None or stat.start_ticks != start or stat.state == "X":
+        return False
+    return stat.state != "Z" or len(threads_of(proc, pid)) > 1
+
+
 def nice_of(thread: int) -> int | None:
     """None for one that has ended."""
     try:
